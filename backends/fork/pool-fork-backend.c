@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-fork-backend.h"
+
+#include "libpool/pool-engine-private.h"
+#include "libpool/pool-value-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* How long the zygote may take to end, with all it has been told to kill, before it is killed itself. */
+#define QUIT_TIMEOUT_MS 2000
+
+G_DEFINE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL_TYPE_LOCAL_BACKEND)
+
+/* --- orders to the zygote --- */
+
+static void
+flush_outbox (PoolForkBackend *self)
+{
+  PoolControlMessage *message;
+
+  while ((message = g_queue_peek_head (&self->outbox)) != NULL)
+    {
+      if (!pool_control_send (self->control_fd, message, FALSE) && errno == EAGAIN)
+        return;
+      g_free (g_queue_pop_head (&self->outbox));
+    }
+}
+
+/* Never blocks: what the socket does not take now goes when the zygote has been listened to. */
+static void
+order (PoolForkBackend *self, const PoolControlMessage *message)
+{
+  if (self->control_fd < 0)
+    return;
+  flush_outbox (self);
+  if (self->outbox.length > 0 ||
+      (!pool_control_send (self->control_fd, message, FALSE) && errno == EAGAIN))
+    g_queue_push_tail (&self->outbox, g_memdup2 (message, sizeof *message));
+}
+
+/* --- functions --- */
+
+static void
+publish_functions (PoolForkBackend *self)
+{
+  PoolFunctionTable *functions = POOL_BACKEND (self)->engine->functions;
+
+  for (; self->n_functions < pool_function_table_get_size (functions); self->n_functions++)
+    {
+      const PoolFunction *function = pool_function_table_get (functions, self->n_functions);
+      PoolShmFunction *entry = pool_shm_function (self->shm, self->n_functions);
+
+      entry->kind = function->kind;
+      g_strlcpy (entry->name, function->name, sizeof entry->name);
+    }
+}
+
+static guint
+pool_fork_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks, guint n)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  if (G_UNLIKELY (self->n_functions < pool_function_table_get_size (backend->engine->functions)))
+    publish_functions (self);
+  return POOL_BACKEND_CLASS (pool_fork_backend_parent_class)->submit (backend, tasks, n);
+}
+
+/* --- start --- */
+
+static gboolean
+write_value (PoolForkBackend *self, GVariant *value, guint64 *offset, guint64 *size, GError **error)
+{
+  guint8 *place;
+
+  if (value == NULL)
+    return TRUE;
+  *size = pool_value_size (value, FALSE);
+  place = pool_arena_alloc (&self->shm->arguments, *size, FALSE);
+  if (place == NULL)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                   "There is no shared memory for static arguments of %" G_GUINT64_FORMAT " bytes", *size);
+      return FALSE;
+    }
+  pool_value_encode (value, FALSE, place);
+  *offset = place - self->shm->base;
+  return TRUE;
+}
+
+static gboolean
+write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **error)
+{
+  PoolShmHeader *header = self->shm->header;
+  guint number;
+
+  if (config->initializer != NULL)
+    {
+      if (!pool_function_table_lookup (POOL_BACKEND (self)->engine->functions, config->initializer,
+                                       &number, error))
+        return FALSE;
+      header->initializer = number + 1;
+    }
+  publish_functions (self);
+  return write_value (self, config->static_args, &header->static_args, &header->static_args_size,
+                      error) &&
+         write_value (self, config->initargs, &header->initargs, &header->initargs_size, error);
+}
+
+static gboolean
+make_memory (PoolForkBackend *self, guint processes, GError **error)
+{
+  guint n_slots, n_results, max_workers;
+
+  pool_local_backend_plan (processes, &n_slots, &n_results, &max_workers);
+  self->shm = pool_shm_new (pool_ring_size (n_slots, n_results, max_workers), max_workers, error);
+  if (self->shm == NULL)
+    return FALSE;
+  self->workers = g_new0 (PoolForkWorker, max_workers);
+  self->manager_fd = syscall (SYS_pidfd_open, getpid (), 0);
+  if (self->manager_fd < 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No pidfd for a pool: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+  return pool_local_backend_open (POOL_LOCAL_BACKEND (self),
+                                  pool_shm_at (self->shm, self->shm->header->ring), processes, error);
+}
+
+static guint32
+prepare_worker (PoolForkBackend *self, guint worker)
+{
+  PoolForkWorker *info = &self->workers[worker];
+
+  *info = (PoolForkWorker){ .incarnation = ++self->next_incarnation };
+  /* 30 bits of it fit into a slot's word */
+  self->next_incarnation &= (1u << 30) - 1;
+  pool_ring_worker_add (&POOL_LOCAL_BACKEND (self)->ring, worker, info->incarnation);
+  return info->incarnation;
+}
+
+static gboolean
+pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, GError **error)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+  PoolControlMessage message = { .type = POOL_CONTROL_SPAWN, .n = config->processes };
+
+  if (!make_memory (self, config->processes, error) || !write_config (self, config, error))
+    return FALSE;
+
+  for (guint i = 0; i < config->processes; i++)
+    {
+      guint32 incarnation = prepare_worker (self, i);
+
+      if (i == 0)
+        message.incarnation = incarnation;
+    }
+  if (!pool_fork_backend_start_zygote (self, config->start_method, error))
+    return FALSE;
+  order (self, &message);
+  return pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
+}
+
+static PoolBackendFlags
+pool_fork_backend_get_flags (PoolBackend *backend)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+  PoolBackendFlags flags = POOL_BACKEND_GET_CLASS (backend)->flags;
+
+  return self->method == POOL_START_METHOD_FORK ? flags : flags & ~POOL_BACKEND_TAKES_CLOSURES;
+}
+
+/* --- workers come and go --- */
+
+static int
+free_index (PoolForkBackend *self)
+{
+  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+
+  for (guint i = 0; i < ring->header->max_workers; i++)
+    if (!ring->alive[i])
+      return i;
+  return -1;
+}
+
+static void
+cannot_start (PoolForkBackend *self, guint worker, const char *why)
+{
+  g_autoptr (GError) error = g_error_new (POOL_ERROR, POOL_ERROR_BACKEND,
+                                          "could not be made: %s", why);
+  const PoolBackendExit exit = { .worker = worker,
+                                 .reason = POOL_DOWN_REASON_NOT_STARTED,
+                                 .exit_code = -1,
+                                 .error = error };
+
+  pool_backend_worker_down (POOL_BACKEND (self), &exit);
+}
+
+/* A zygote that was forked from the program cannot be made again: by now the program has threads. */
+static gboolean
+ensure_zygote (PoolForkBackend *self, GError **error)
+{
+  if (self->control_fd >= 0)
+    return TRUE;
+  if (self->method == POOL_START_METHOD_FORK && !self->from_copy)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND,
+                           "the process that workers are forked from has died");
+      return FALSE;
+    }
+  return pool_fork_backend_start_zygote (
+             self, self->from_copy ? POOL_START_METHOD_FORK : self->method, error) &&
+         pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
+}
+
+static void
+pool_fork_backend_add_workers (PoolBackend *backend, guint n)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      int worker = free_index (self);
+      PoolControlMessage message = { .type = POOL_CONTROL_SPAWN, .worker = worker, .n = 1 };
+
+      if (worker < 0)
+        return;
+      if (!ensure_zygote (self, &error))
+        {
+          cannot_start (self, worker, error->message);
+          return;
+        }
+      message.incarnation = prepare_worker (self, worker);
+      order (self, &message);
+    }
+}
+
+static void
+pool_fork_backend_retire_worker (PoolBackend *backend, guint worker)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  self->workers[worker].asked = TRUE;
+  pool_ring_retire (&POOL_LOCAL_BACKEND (self)->ring, worker);
+}
+
+static void
+pool_fork_backend_kill_worker (PoolBackend *backend, guint worker, int signum)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+  const PoolControlMessage message = { .type = POOL_CONTROL_KILL,
+                                       .worker = worker,
+                                       .incarnation = self->workers[worker].incarnation,
+                                       .signum = signum };
+
+  order (self, &message);
+}
+
+static void
+pool_fork_backend_punish (PoolLocalBackend *local, guint worker)
+{
+  g_debug ("worker %u broke the protocol and is ended", worker);
+  pool_fork_backend_kill_worker (POOL_BACKEND (local), worker, SIGKILL);
+}
+
+static PoolDownReason
+why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMessage *message)
+{
+  if (message->type == POOL_CONTROL_FAILED)
+    return POOL_DOWN_REASON_NOT_STARTED;
+  if (self->stopping || info->asked)
+    return POOL_DOWN_REASON_ASKED;
+  if (!info->up)
+    return POOL_DOWN_REASON_INITIALIZER;
+  return message->signum != 0 ? POOL_DOWN_REASON_CRASHED : POOL_DOWN_REASON_EXITED;
+}
+
+/* Why a worker did not come up, as the end of a sentence that begins with it. */
+static GError *
+explain_bad_start (const PoolForkWorker *info, const PoolControlMessage *message)
+{
+  if (message->type == POOL_CONTROL_FAILED)
+    return g_error_new (POOL_ERROR, POOL_ERROR_BACKEND, "could not be forked: %s",
+                        g_strerror (message->status));
+  if (info->start_error != NULL)
+    return g_error_new (info->start_error->domain, info->start_error->code,
+                        "failed in its initializer: %s", info->start_error->message);
+  if (message->signum != 0)
+    return g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
+                        "was killed by signal %d (%s) before it was ready", message->signum,
+                        g_strsignal (message->signum));
+  return g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
+                      "exited with status %d before it was ready", message->status);
+}
+
+/*
+ * First what it has still delivered, then what it held, then its task. Whatever it shared with others is put right in
+ * this order before another worker takes its place.
+ */
+static void
+worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
+{
+  PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
+  PoolForkWorker *info = &self->workers[message->worker];
+  PoolBackendExit exit = { .worker = message->worker,
+                           .exit_code = message->status,
+                           .signum = message->signum,
+                           .max_rss = message->max_rss,
+                           .cpu_time = message->cpu_time };
+  g_autoptr (GError) error = NULL;
+
+  while (pool_local_backend_drain (local, message->worker))
+    ;
+  exit.reason = why_down (self, info, message);
+  if (exit.reason == POOL_DOWN_REASON_INITIALIZER || exit.reason == POOL_DOWN_REASON_NOT_STARTED)
+    exit.error = error = explain_bad_start (info, message);
+  if (message->type == POOL_CONTROL_FAILED)
+    exit.exit_code = -1;
+  g_clear_error (&info->start_error);
+  if (info->extent != NULL)
+    pool_arena_free (&self->shm->results, g_steal_pointer (&info->extent));
+  info->pid = 0;
+  pool_local_backend_worker_gone (local, &exit);
+}
+
+/* The zygote is gone, and its workers with it. */
+static void
+zygote_died (PoolForkBackend *self)
+{
+  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+  g_autofree gboolean *alive = g_memdup2 (ring->alive, ring->header->max_workers * sizeof (gboolean));
+  guint n = atomic_load (&ring->n_workers);
+
+  close (self->control_fd);
+  self->control_fd = -1;
+  if (self->zygote > 0)
+    waitpid (self->zygote, NULL, 0);
+  self->zygote = 0;
+  g_queue_clear_full (&self->outbox, g_free);
+  /* they may live for an instant longer; nothing is done with what they leave behind before that is over */
+  for (guint i = 0; i < n; i++)
+    if (alive[i])
+      {
+        const PoolControlMessage message = { .type = POOL_CONTROL_EXITED,
+                                             .worker = i,
+                                             .signum = SIGKILL,
+                                             .status = -1 };
+
+        if (self->workers[i].pid > 0)
+          kill (self->workers[i].pid, SIGKILL);
+        worker_ended (self, &message);
+      }
+}
+
+static void
+handle_report (PoolForkBackend *self, const PoolControlMessage *message)
+{
+  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+  PoolForkWorker *info;
+
+  if (message->worker >= ring->header->max_workers || !ring->alive[message->worker])
+    return;
+  info = &self->workers[message->worker];
+  if (info->incarnation != message->incarnation)
+    return;
+
+  switch (message->type)
+    {
+    case POOL_CONTROL_STARTED:
+      info->pid = message->pid;
+      break;
+    case POOL_CONTROL_EXITED:
+    case POOL_CONTROL_FAILED:
+      worker_ended (self, message);
+      break;
+    case POOL_CONTROL_STOPPED:
+    case POOL_CONTROL_CONTINUED:
+      pool_ring_worker_set_stopped (ring, message->worker, message->type == POOL_CONTROL_STOPPED);
+      break;
+    default:
+      break;
+    }
+}
+
+static gboolean
+pool_fork_backend_dispatch_control (PoolLocalBackend *local)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (local);
+  PoolControlMessage message;
+  gboolean any = FALSE;
+  int n = 0;
+
+  while (self->control_fd >= 0 &&
+         (n = pool_control_receive (self->control_fd, &message, FALSE)) > 0)
+    {
+      handle_report (self, &message);
+      any = TRUE;
+    }
+  if (self->control_fd < 0)
+    return any;
+  if (n < 0)
+    {
+      zygote_died (self);
+      return TRUE;
+    }
+  flush_outbox (self);
+  return any;
+}
+
+/* --- arguments and results --- */
+
+static guint8 *
+pool_fork_backend_alloc_payload (PoolBackend *backend, gsize size)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  return pool_arena_alloc (&self->shm->arguments, size, FALSE);
+}
+
+static void
+pool_fork_backend_free_payload (PoolBackend *backend, guint8 *payload)
+{
+  pool_arena_free (&POOL_FORK_BACKEND (backend)->shm->arguments, payload);
+}
+
+static GBytes *
+pool_fork_backend_wrap_payload (PoolBackend *backend, guint8 *payload, gsize size)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  return pool_shm_wrap (self->shm, &self->shm->arguments, payload, size);
+}
+
+static gboolean
+pool_fork_backend_place_argument (PoolLocalBackend *local, PoolLocalSlot *slot, PoolRingSlot *ring_slot)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (local);
+
+  if (!pool_arena_contains (&self->shm->arguments, slot->data))
+    {
+      slot->placed = pool_arena_alloc (&self->shm->arguments, slot->size, FALSE);
+      if (slot->placed == NULL)
+        return FALSE;
+      memcpy (slot->placed, slot->data, slot->size);
+      slot->data = slot->placed;
+    }
+  ring_slot->data = slot->data - self->shm->base;
+  return TRUE;
+}
+
+static void
+pool_fork_backend_release_argument (PoolLocalBackend *local, PoolLocalSlot *slot)
+{
+  pool_arena_free (&POOL_FORK_BACKEND (local)->shm->arguments, g_steal_pointer (&slot->placed));
+}
+
+static void
+grant (PoolForkBackend *self, guint worker, gsize size, gboolean recycled)
+{
+  PoolRingWorkerWords *words = &POOL_LOCAL_BACKEND (self)->ring.words[worker];
+  PoolForkWorker *info = &self->workers[worker];
+
+  info->extent = pool_arena_alloc (&self->shm->results, size, recycled);
+  if (info->extent == NULL && recycled)
+    return;
+  words->grant_offset = info->extent != NULL ? info->extent - self->shm->base : 0;
+  words->grant_size =
+      info->extent != NULL ? pool_arena_get_block_size (&self->shm->results, info->extent) : 0;
+  atomic_fetch_add (&words->grant_seq, 1);
+}
+
+static void
+handle_need (PoolForkBackend *self, guint worker, gsize size)
+{
+  PoolForkWorker *info = &self->workers[worker];
+
+  /* it may have asked before it saw one that was granted in advance */
+  if (info->extent == NULL ||
+      pool_arena_get_block_size (&self->shm->results, info->extent) < size)
+    {
+      if (info->extent != NULL)
+        pool_arena_free (&self->shm->results, g_steal_pointer (&info->extent));
+      grant (self, worker, size, FALSE);
+    }
+  pool_futex_wake (&POOL_LOCAL_BACKEND (self)->ring.words[worker].grant_seq, 1);
+}
+
+static gboolean
+pool_fork_backend_open_result (PoolLocalBackend *local, guint worker,
+                               const PoolRingResult *ring_result, PoolBackendResult *result)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (local);
+  PoolForkWorker *info = &self->workers[worker];
+  gsize block_size;
+
+  if (!(ring_result->kind & POOL_RING_DATA_EXTENT))
+    {
+      result->data = pool_shm_staging (self->shm, worker) + ring_result->data;
+      return ring_result->data <= POOL_SHM_STAGING &&
+             ring_result->size <= POOL_SHM_STAGING - ring_result->data;
+    }
+
+  if (info->extent == NULL || ring_result->data != (guint64) (info->extent - self->shm->results.base))
+    return FALSE;
+  block_size = pool_arena_get_block_size (&self->shm->results, info->extent);
+  if (ring_result->size > block_size)
+    return FALSE;
+  result->data = info->extent;
+  result->bytes = pool_shm_wrap (self->shm, &self->shm->results, g_steal_pointer (&info->extent),
+                                 ring_result->size);
+  return TRUE;
+}
+
+static void
+pool_fork_backend_close_result (PoolLocalBackend *local, guint worker,
+                                const PoolRingResult *ring_result)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (local);
+
+  if (!(ring_result->kind & POOL_RING_DATA_EXTENT))
+    {
+      atomic_store (&local->ring.words[worker].staging_tail, ring_result->staging);
+      return;
+    }
+  /* the next result is likely to be as large: if there is a warm block, have it ready */
+  if (self->workers[worker].extent == NULL && !self->stopping)
+    grant (self, worker, ring_result->size, TRUE);
+}
+
+static void
+keep_start_error (PoolForkBackend *self, guint worker, const PoolRingResult *message)
+{
+  g_autofree guint8 *copy = NULL;
+
+  if (message->data > POOL_SHM_STAGING || message->size > POOL_SHM_STAGING - message->data)
+    return;
+  copy = g_memdup2 (pool_shm_staging (self->shm, worker) + message->data, message->size);
+  g_clear_error (&self->workers[worker].start_error);
+  self->workers[worker].start_error = pool_error_decode (copy, message->size);
+  atomic_store (&POOL_LOCAL_BACKEND (self)->ring.words[worker].staging_tail, message->staging);
+}
+
+static void
+pool_fork_backend_handle_message (PoolLocalBackend *local, guint worker,
+                                  const PoolRingResult *message)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (local);
+  PoolForkWorker *info = &self->workers[worker];
+  guint64 pid;
+
+  if (message->kind & POOL_RING_NEED_EXTENT)
+    handle_need (self, worker, message->size);
+  else if (message->kind & POOL_RING_STARTED_BAD)
+    keep_start_error (self, worker, message);
+  else if (!info->up)
+    {
+      memcpy (&pid, message->bytes, sizeof pid);
+      info->up = TRUE;
+      pool_backend_worker_up (POOL_BACKEND (self), worker, pid, NULL);
+    }
+}
+
+/* --- the end --- */
+
+static void
+pool_fork_backend_stop (PoolBackend *backend, gboolean now)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+  const PoolControlMessage message = { .type = POOL_CONTROL_QUIT };
+
+  self->stopping = TRUE;
+  pool_ring_stop (&POOL_LOCAL_BACKEND (self)->ring);
+  if (now)
+    order (self, &message);
+}
+
+static void
+wait_for_zygote (PoolForkBackend *self)
+{
+  gint64 deadline = g_get_monotonic_time () + QUIT_TIMEOUT_MS * 1000;
+  PoolControlMessage message;
+
+  for (;;)
+    {
+      struct pollfd fd = { self->control_fd, POLLIN, 0 };
+      int left = (deadline - g_get_monotonic_time ()) / 1000;
+
+      if (left <= 0)
+        break;
+      if (poll (&fd, 1, left) > 0 && pool_control_receive (self->control_fd, &message, FALSE) < 0)
+        return;
+    }
+  if (self->zygote > 0)
+    kill (self->zygote, SIGKILL);
+}
+
+static void
+pool_fork_backend_finish (PoolBackend *backend)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  if (self->control_fd < 0)
+    return;
+  pool_fork_backend_stop (backend, TRUE);
+  wait_for_zygote (self);
+  close (self->control_fd);
+  self->control_fd = -1;
+  if (self->zygote > 0)
+    while (waitpid (self->zygote, NULL, 0) < 0 && errno == EINTR)
+      ;
+  self->zygote = 0;
+}
+
+static int
+pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  PoolZygote zygote = { 0 };
+  gboolean is_zygote = argc >= 8 && g_str_equal (argv[2], "zygote");
+
+  if (!is_zygote && !(argc >= 6 && g_str_equal (argv[2], "worker")))
+    return 2;
+
+  zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 4 : 3]), &error);
+  if (zygote.shm == NULL)
+    {
+      g_printerr ("pool-worker: %s\n", error->message);
+      return 1;
+    }
+  if (!is_zygote)
+    pool_fork_worker_main (zygote.shm, atoi (argv[5]), atoi (argv[4]), NULL);
+
+  zygote.exec_workers = g_str_equal (argv[3], "spawn");
+  zygote.control_fd = atoi (argv[5]);
+  zygote.event_fd = atoi (argv[6]);
+  zygote.manager_fd = atoi (argv[7]);
+  zygote.program = argv[0];
+  pool_zygote_main (&zygote);
+}
+
+static void
+pool_fork_backend_finalize (GObject *object)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (object);
+
+  if (self->control_fd >= 0)
+    close (self->control_fd);
+  if (self->manager_fd >= 0)
+    close (self->manager_fd);
+  g_queue_clear_full (&self->outbox, g_free);
+  pool_local_backend_close (POOL_LOCAL_BACKEND (self));
+  g_free (self->workers);
+  g_clear_pointer (&self->shm, pool_shm_unref);
+  G_OBJECT_CLASS (pool_fork_backend_parent_class)->finalize (object);
+}
+
+static void
+pool_fork_backend_class_init (PoolForkBackendClass *klass)
+{
+  PoolBackendClass *backend_class = POOL_BACKEND_CLASS (klass);
+  PoolLocalBackendClass *local_class = POOL_LOCAL_BACKEND_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = pool_fork_backend_finalize;
+  backend_class->flags = POOL_BACKEND_ISOLATES | POOL_BACKEND_TAKES_CLOSURES |
+                         POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW;
+  backend_class->get_flags = pool_fork_backend_get_flags;
+  backend_class->start = pool_fork_backend_start;
+  backend_class->add_workers = pool_fork_backend_add_workers;
+  backend_class->retire_worker = pool_fork_backend_retire_worker;
+  backend_class->kill_worker = pool_fork_backend_kill_worker;
+  backend_class->alloc_payload = pool_fork_backend_alloc_payload;
+  backend_class->free_payload = pool_fork_backend_free_payload;
+  backend_class->wrap_payload = pool_fork_backend_wrap_payload;
+  backend_class->submit = pool_fork_backend_submit;
+  backend_class->stop = pool_fork_backend_stop;
+  backend_class->finish = pool_fork_backend_finish;
+  backend_class->worker_main = pool_fork_backend_worker_main;
+  local_class->place_argument = pool_fork_backend_place_argument;
+  local_class->release_argument = pool_fork_backend_release_argument;
+  local_class->open_result = pool_fork_backend_open_result;
+  local_class->close_result = pool_fork_backend_close_result;
+  local_class->handle_message = pool_fork_backend_handle_message;
+  local_class->punish = pool_fork_backend_punish;
+  local_class->dispatch_control = pool_fork_backend_dispatch_control;
+}
+
+static void
+pool_fork_backend_init (PoolForkBackend *self)
+{
+  self->control_fd = self->manager_fd = -1;
+  g_queue_init (&self->outbox);
+}
+
+static const PoolBackendModule module = {
+  .abi = POOL_BACKEND_ABI,
+  .name = "fork",
+  .description = "processes on this machine: a task that crashes takes only itself down",
+  .get_type = pool_fork_backend_get_type,
+};
+
+G_MODULE_EXPORT const PoolBackendModule *pool_backend_module_query (void);
+
+G_MODULE_EXPORT const PoolBackendModule *
+pool_backend_module_query (void)
+{
+  return &module;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-control.h"
+#include "pool-shm.h"
+#include "pool-zygote.h"
+
+#include "libpool/pool-local-backend-private.h"
+
+G_BEGIN_DECLS
+
+#define POOL_TYPE_FORK_BACKEND (pool_fork_backend_get_type ())
+G_DECLARE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL, FORK_BACKEND, PoolLocalBackend)
+
+/* What the manager knows of a worker process. */
+typedef struct
+{
+  guint32 incarnation;
+  pid_t pid;
+  gboolean up;
+  gboolean asked; /* to end */
+  GError *start_error;
+  guint8 *extent; /* granted to it, or NULL */
+} PoolForkWorker;
+
+struct _PoolForkBackend
+{
+  PoolLocalBackend parent_instance;
+
+  PoolShm *shm;
+  PoolForkWorker *workers; /* as many as the ring has */
+  guint32 next_incarnation;
+  guint n_functions; /* that workers can find in the shared table */
+  PoolStartMethod method; /* that was taken: never AUTO */
+  gboolean from_copy;
+  gboolean stopping;
+
+  int control_fd; /* -1: the zygote is gone */
+  int manager_fd; /* pidfd of this process */
+  pid_t zygote;   /* 0: not our child */
+  GQueue outbox;  /* PoolControlMessage: the socket was full */
+};
+
+/* Makes the zygote in the way that config asks for (pool-fork-start.c). */
+gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-fork-backend.h"
+
+#include "libpool/pool-copy-private.h"
+#include "libpool/pool-engine-private.h"
+#include "libpool/pool-fork-guard-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio_ext.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/*
+ * The ways to a zygote:
+ *  - fork it from the program, when that has one thread: it inherits functions, globals, everything;
+ *  - let the copy of the program fork it that pool_init() keeps from before there were threads: it has the functions;
+ *  - exec the pool-worker helper: it has what task modules have.
+ * A child that is forked while other threads run may inherit a lock that nobody will release, and hang at its first
+ * allocation of a GObject; so that is not done.
+ */
+
+static const PoolFunction *
+find_closure (PoolForkBackend *self)
+{
+  return pool_function_table_get_closure (POOL_BACKEND (self)->engine->functions);
+}
+
+static gboolean
+fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
+{
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    {
+      pool_fork_guard_reset_in_child ();
+      /* what the program has buffered is the program's to write */
+      __fpurge (stdout);
+      __fpurge (stderr);
+      pool_zygote_main (zygote);
+    }
+  if (pid < 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot fork: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+  self->zygote = pid;
+  return TRUE;
+}
+
+/* The arguments by which an exec'd or copied process knows what to do; see pool_fork_backend_worker_main(). */
+static void
+zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **args, int *fds)
+{
+  args[0] = "zygote";
+  args[1] = self->method == POOL_START_METHOD_SPAWN ? "spawn" : "fork";
+  fds[0] = zygote->shm->fd;
+  fds[1] = zygote->control_fd;
+  fds[2] = zygote->event_fd;
+  fds[3] = zygote->manager_fd;
+}
+
+static gboolean
+exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
+{
+  const char *args[2];
+  int fds[4], result;
+  char numbers[4][16];
+  char *argv[] = { (char *) zygote->program, (char *) "fork", NULL, NULL, numbers[0], numbers[1],
+                   numbers[2], numbers[3], NULL };
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t signals;
+  pid_t pid;
+
+  zygote_arguments (self, zygote, args, fds);
+  argv[2] = (char *) args[0];
+  argv[3] = (char *) args[1];
+  posix_spawn_file_actions_init (&actions);
+  posix_spawnattr_init (&attributes);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      g_snprintf (numbers[i], sizeof numbers[i], "%d", fds[i]);
+      /* onto itself: clears close-on-exec */
+      posix_spawn_file_actions_adddup2 (&actions, fds[i], fds[i]);
+    }
+  sigemptyset (&signals);
+  posix_spawnattr_setsigmask (&attributes, &signals);
+  sigfillset (&signals);
+  posix_spawnattr_setsigdefault (&attributes, &signals);
+  posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  result = posix_spawn (&pid, zygote->program, &actions, &attributes, argv, environ);
+  posix_spawn_file_actions_destroy (&actions);
+  posix_spawnattr_destroy (&attributes);
+
+  if (result != 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot run its helper %s: %s",
+                   zygote->program, g_strerror (result));
+      return FALSE;
+    }
+  self->zygote = pid;
+  return TRUE;
+}
+
+/* Functions of the program, for its copy: their addresses, if those mean the same there. */
+static gboolean
+publish_addresses (PoolForkBackend *self, GError **error)
+{
+  PoolFunctionTable *functions = POOL_BACKEND (self)->engine->functions;
+
+  for (guint i = 0; i < pool_function_table_get_size (functions); i++)
+    {
+      const PoolFunction *function = pool_function_table_get (functions, i);
+
+      if (function->from_module)
+        continue;
+      if (function->kind == POOL_FUNCTION_PROCESS || function->user_data != NULL ||
+          !pool_copy_has_address (function->func.address))
+        {
+          g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+                       "This program has threads, so its workers come from the copy of it that "
+                       "pool_init() made, and \"%s\" is not in that copy: register a plain function "
+                       "without user data and give it static arguments, put it into a task module, or "
+                       "start the pool before the threads",
+                       function->name);
+          return FALSE;
+        }
+      pool_shm_function (self->shm, i)->address = GPOINTER_TO_SIZE (function->func.address);
+    }
+  return TRUE;
+}
+
+static gboolean
+copy_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
+{
+  const char *args[3] = { NULL };
+  int fds[4];
+
+  zygote_arguments (self, zygote, args, fds);
+  self->from_copy = TRUE;
+  return publish_addresses (self, error) &&
+         pool_copy_start_child ("fork", args, fds, G_N_ELEMENTS (fds), error);
+}
+
+static gboolean
+check_no_closures (PoolForkBackend *self, guint n_threads, GError **error)
+{
+  const PoolFunction *closure = find_closure (self);
+
+  if (closure == NULL)
+    return TRUE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+               "Workers that are made by %s do not have \"%s\", which was registered in this program "
+               "(of %u threads): put it into a task module, call pool_init() first in main(), or "
+               "start the pool before other threads",
+               self->method == POOL_START_METHOD_SPAWN ? "spawn" : "forkserver", closure->name,
+               n_threads);
+  return FALSE;
+}
+
+/* Called with the library's other threads standing still. */
+static gboolean
+start_by_method (PoolForkBackend *self, PoolStartMethod asked, guint n_threads, PoolZygote *zygote,
+                 GError **error)
+{
+  gboolean may_fork = asked == POOL_START_METHOD_AUTO || asked == POOL_START_METHOD_FORK;
+
+  self->method = POOL_START_METHOD_FORK;
+  if (may_fork && n_threads == 1)
+    return fork_zygote (self, zygote, error);
+  if (may_fork && pool_copy_exists ())
+    return copy_zygote (self, zygote, error);
+  if (asked == POOL_START_METHOD_FORK)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+                   "This program has %u threads, and a child forked now could hang on a lock that one "
+                   "of them holds: start the pool earlier, call pool_init() first in main(), or take "
+                   "another start method",
+                   n_threads);
+      return FALSE;
+    }
+  self->method = asked == POOL_START_METHOD_SPAWN ? asked : POOL_START_METHOD_FORKSERVER;
+  return check_no_closures (self, n_threads, error) && exec_zygote (self, zygote, error);
+}
+
+gboolean
+pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, GError **error)
+{
+  PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
+  g_autofree char *program = pool_copy_find_worker_program ();
+  PoolZygote zygote = { .shm = self->shm,
+                        .event_fd = local->event_fd,
+                        .manager_fd = self->manager_fd,
+                        .program = program };
+  int sockets[2];
+  guint n_threads;
+  gboolean ok;
+
+  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No socket for a pool: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+
+  zygote.control_fd = sockets[1];
+  zygote.functions = POOL_BACKEND (self)->engine->functions;
+  n_threads = pool_fork_guard_lock ();
+  ok = start_by_method (self, asked, n_threads, &zygote, error);
+  pool_fork_guard_unlock ();
+  close (sockets[1]);
+  if (!ok)
+    {
+      close (sockets[0]);
+      return FALSE;
+    }
+  self->control_fd = sockets[0];
+  return TRUE;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-zygote.h"
+
+#include "libpool.h"
+#include "libpool/pool-ring-private.h"
+#include "libpool/pool-runner-private.h"
+#include "libpool/pool-value-private.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A worker process: claims tasks, runs them, and puts the results where the manager finds them. */
+typedef struct
+{
+  PoolShm *shm;
+  PoolRingWorker ring;
+  PoolRunner runner;
+  PoolFunctionTable *functions; /* of the program, or NULL */
+  const PoolFunction **known;   /* by number */
+
+  guint64 staging_head; /* where the next result goes; ever growing */
+  guint32 grant_seen;
+  guint8 *extent; /* granted, or NULL */
+  gsize extent_size;
+} Worker;
+
+static const PoolFunction *
+find_function (Worker *self, guint number, GError **error)
+{
+  PoolShmFunction *entry;
+  const PoolFunction *function = NULL;
+
+  if (number >= POOL_SHM_FUNCTIONS)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_NO_SUCH_TASK, "There is no function %u", number);
+      return NULL;
+    }
+  if (G_LIKELY (self->known[number] != NULL))
+    return self->known[number];
+
+  if (self->functions != NULL)
+    function = pool_function_table_get (self->functions, number);
+  entry = pool_shm_function (self->shm, number);
+  if (function == NULL && entry->address != 0)
+    function = pool_function_new (entry->name, entry->kind, GSIZE_TO_POINTER (entry->address), NULL,
+                                  NULL);
+  if (function == NULL)
+    function = pool_task_modules_lookup (entry->name, error);
+  self->known[number] = function;
+  return function;
+}
+
+/* --- where results go --- */
+
+static void
+wait_for_manager (Worker *self)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+  guint32 consumed = atomic_load (&words->consumed);
+
+  atomic_store (&words->status, POOL_WORKER_BLOCKED);
+  pool_ring_ring_bell (&self->ring);
+  if (atomic_load (&words->staging_tail) != self->staging_head)
+    pool_futex_wait (&words->consumed, consumed, -1);
+  atomic_store (&words->status, POOL_WORKER_AWAKE);
+}
+
+/* A place in the staging buffer, which the manager frees in the order of the results. */
+static guint8 *
+stage (Worker *self, gsize size)
+{
+  gsize needed = (size + 15) & ~(gsize) 15;
+  guint64 start;
+
+  for (;;)
+    {
+      guint64 tail = atomic_load (&self->ring.words->staging_tail);
+
+      start = self->staging_head;
+      /* empty: begin at the front, whose pages and cache lines were used last */
+      if (start == tail || start % POOL_SHM_STAGING + needed > POOL_SHM_STAGING)
+        start = (start + POOL_SHM_STAGING - 1) / POOL_SHM_STAGING * POOL_SHM_STAGING;
+      if (start + needed - tail <= POOL_SHM_STAGING || self->staging_head == tail)
+        break;
+      wait_for_manager (self);
+    }
+  self->staging_head = start + needed;
+  return pool_shm_staging (self->shm, self->ring.index) + start % POOL_SHM_STAGING;
+}
+
+static void
+send_message (Worker *self, guint32 kind, gconstpointer data, gsize size)
+{
+  PoolRingResult *message = pool_ring_result_reserve (&self->ring);
+
+  message->kind = kind;
+  message->handle = 0;
+  message->slot = 0;
+  message->n_items = 0;
+  message->size = size;
+  message->staging = self->staging_head;
+  message->run_time = 0;
+  if (data != NULL)
+    memcpy (message->bytes, data, MIN (size, POOL_RING_INLINE));
+  pool_ring_result_publish (&self->ring);
+}
+
+static void
+take_grant (Worker *self)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+
+  self->grant_seen = atomic_load (&words->grant_seq);
+  self->extent_size = words->grant_size;
+  self->extent = words->grant_size > 0 ? pool_shm_at (self->shm, words->grant_offset) : NULL;
+}
+
+/* An extent for a large result; the manager grants one in advance when it has one to spare. */
+static gboolean
+ensure_extent (Worker *self, gsize size)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+
+  if (atomic_load (&words->grant_seq) != self->grant_seen)
+    take_grant (self);
+  while (self->extent == NULL || self->extent_size < size)
+    {
+      guint32 seen = self->grant_seen;
+
+      send_message (self, POOL_RING_NEED_EXTENT, NULL, size);
+      while (atomic_load (&words->grant_seq) == seen)
+        pool_futex_wait (&words->grant_seq, seen, -1);
+      take_grant (self);
+      if (self->extent_size == 0)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, guint32 kind,
+             guint n_items, gsize size, double run_time)
+{
+  result->kind = kind;
+  result->handle = slot->handle;
+  result->slot = slot - self->ring.slots;
+  result->n_items = n_items;
+  result->size = size;
+  result->staging = self->staging_head;
+  result->run_time = run_time;
+}
+
+static void
+publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call, GError *error,
+               double run_time);
+
+static void
+publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
+         const PoolRunnerReply *reply, double run_time)
+{
+  guint32 where = 0;
+  guint64 offset = 0;
+  PoolRingResult *result;
+
+  if (G_LIKELY (reply->size <= POOL_RING_INLINE && !reply->is_reference))
+    where = POOL_RING_DATA_INLINE;
+  else if (reply->is_reference)
+    {
+      where = POOL_RING_DATA_REFERENCE;
+      offset = reply->data - call->data;
+    }
+  else if (reply->size <= POOL_SHM_STAGED_MAX)
+    {
+      guint8 *place = stage (self, reply->size);
+
+      memcpy (place, reply->data, reply->size);
+      offset = place - pool_shm_staging (self->shm, self->ring.index);
+    }
+  else
+    {
+      if (!ensure_extent (self, reply->size))
+        {
+          publish_error (self, slot, call,
+                         g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                                      "Task %" G_GUINT64_FORMAT
+                                      ": there is no shared memory for a result of %" G_GSIZE_FORMAT
+                                      " bytes",
+                                      slot->id, reply->size),
+                         run_time);
+          return;
+        }
+      memcpy (self->extent, reply->data, reply->size);
+      where = POOL_RING_DATA_EXTENT;
+      offset = self->extent - (guint8 *) pool_shm_at (self->shm, self->shm->header->results);
+      self->extent = NULL;
+    }
+
+  result = pool_ring_result_reserve (&self->ring);
+  fill_result (self, result, slot, reply->kind | where, reply->n_items, reply->size, run_time);
+  if (where == POOL_RING_DATA_INLINE)
+    {
+      if (reply->size > 0)
+        memcpy (result->bytes, reply->data, reply->size);
+    }
+  else
+    result->data = offset;
+  pool_ring_result_publish (&self->ring);
+}
+
+static void
+publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call, GError *error,
+               double run_time)
+{
+  PoolBuffer buffer = { 0 };
+  PoolRunnerReply reply = { .kind = POOL_RESULT_ERROR, .n_items = slot->n_items };
+
+  pool_error_encode (error, &buffer);
+  g_error_free (error);
+  reply.data = buffer.data;
+  reply.size = buffer.len;
+  publish (self, slot, call, &reply, run_time);
+  pool_buffer_clear (&buffer);
+}
+
+/* --- the loop --- */
+
+static void
+run_slot (Worker *self, PoolRingSlot *slot)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+  PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, slot->bytes, slot->size };
+  PoolRunnerReply reply;
+  const PoolFunction *function;
+  GError *error = NULL;
+  double run_time = 0;
+  gint64 start = 0;
+
+  if (!(slot->flags & POOL_RING_DATA_INLINE))
+    call.data = pool_shm_at (self->shm, slot->data);
+  function = find_function (self, slot->function, &error);
+  if (G_UNLIKELY (function == NULL))
+    {
+      publish_error (self, slot, &call, error, 0);
+      return;
+    }
+
+  if (slot->flags & POOL_CALL_PACKED)
+    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
+  if (slot->flags & POOL_CALL_TIMED)
+    {
+      start = pool_now_ns ();
+      atomic_store_explicit (&words->since, start, memory_order_relaxed);
+    }
+  pool_runner_run (&self->runner, function, &call, &words->progress, &reply);
+  if (start != 0)
+    run_time = (pool_now_ns () - start) / 1e9;
+  publish (self, slot, &call, &reply, run_time);
+  atomic_store_explicit (&words->done, atomic_load_explicit (&words->done, memory_order_relaxed) + 1,
+                         memory_order_relaxed);
+}
+
+static GVariant *
+read_value (PoolShm *shm, guint64 offset, guint64 size)
+{
+  return size > 0 ? pool_value_decode_data (pool_shm_at (shm, offset), size, TRUE, NULL, NULL, NULL)
+                  : NULL;
+}
+
+static gboolean
+initialize (Worker *self, GError **error)
+{
+  PoolShmHeader *header = self->shm->header;
+  g_autoptr (GVariant) initargs = NULL;
+  const PoolFunction *function;
+
+  if (header->initializer == 0)
+    return TRUE;
+  function = find_function (self, header->initializer - 1, error);
+  initargs = read_value (self->shm, header->initargs, header->initargs_size);
+  return function != NULL && pool_runner_initialize (&self->runner, function, initargs, error);
+}
+
+static void
+report_bad_start (Worker *self, GError *error)
+{
+  PoolBuffer buffer = { 0 };
+  PoolRingResult *message;
+  guint8 *place;
+
+  pool_error_encode (error, &buffer);
+  place = stage (self, MIN (buffer.len, POOL_SHM_STAGED_MAX));
+  memcpy (place, buffer.data, MIN (buffer.len, POOL_SHM_STAGED_MAX));
+  message = pool_ring_result_reserve (&self->ring);
+  message->kind = POOL_RING_STARTED_BAD;
+  message->size = MIN (buffer.len, POOL_SHM_STAGED_MAX);
+  message->staging = self->staging_head;
+  message->data = place - pool_shm_staging (self->shm, self->ring.index);
+  pool_ring_result_publish (&self->ring);
+}
+
+void
+pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTable *functions)
+{
+  Worker self = { .shm = shm, .functions = functions };
+  g_autoptr (GVariant) static_args = NULL;
+  guint64 pid = getpid ();
+  PoolRingSlot *slot;
+  GError *error = NULL;
+
+  pool_shm_protect_arguments (shm);
+  pool_ring_worker_attach (&self.ring, pool_shm_at (shm, shm->header->ring), worker, event_fd);
+  self.staging_head = atomic_load (&self.ring.words->staging_tail);
+  self.grant_seen = atomic_load (&self.ring.words->grant_seq);
+  self.known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
+  static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
+  pool_runner_init (&self.runner, worker, static_args);
+
+  if (!initialize (&self, &error))
+    {
+      report_bad_start (&self, error);
+      _exit (1);
+    }
+  send_message (&self, POOL_RING_STARTED, &pid, sizeof pid);
+  while ((slot = pool_ring_claim (&self.ring)) != NULL)
+    run_slot (&self, slot);
+  _exit (0);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-zygote.h"
+
+#include "pool-control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * The zygote has one thread, forks every worker from it, and knows which of its children still exist: only it can send
+ * a signal to a worker without a risk that the pid is somebody else's by now.
+ */
+typedef struct
+{
+  pid_t pid;
+  guint32 worker;
+  guint32 incarnation;
+} Child;
+
+typedef struct
+{
+  PoolZygote *zygote;
+  Child *children;
+  guint n_children, capacity;
+  gboolean quitting;
+} Nursery;
+
+void
+pool_process_become_clean (gboolean new_group)
+{
+  sigset_t none;
+
+  for (int i = 1; i < NSIG; i++)
+    signal (i, SIG_DFL);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  if (new_group)
+    setpgid (0, 0);
+}
+
+void
+pool_process_close_fds (const int *keep, guint n)
+{
+  int from = 3;
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (keep[i] < from)
+        continue;
+      if (keep[i] > from)
+        close_range (from, keep[i] - 1, 0);
+      from = keep[i] + 1;
+    }
+  close_range (from, ~0U, 0);
+}
+
+static int
+compare_ints (const void *a, const void *b)
+{
+  return *(const int *) a - *(const int *) b;
+}
+
+static void
+report (Nursery *self, PoolControlMessage *message)
+{
+  /* blocks when the manager does not read; if it is gone there is nobody to tell */
+  pool_control_send (self->zygote->control_fd, message, TRUE);
+}
+
+static void
+add_child (Nursery *self, pid_t pid, guint32 worker, guint32 incarnation)
+{
+  if (self->n_children == self->capacity)
+    {
+      self->capacity = MAX (16, self->capacity * 2);
+      self->children = realloc (self->children, self->capacity * sizeof (Child));
+      if (self->children == NULL)
+        _exit (1);
+    }
+  self->children[self->n_children++] = (Child){ pid, worker, incarnation };
+}
+
+static void
+exec_worker (PoolZygote *zygote, guint worker)
+{
+  char shm[16], event[16], number[16];
+
+  g_snprintf (shm, sizeof shm, "%d", zygote->shm->fd);
+  g_snprintf (event, sizeof event, "%d", zygote->event_fd);
+  g_snprintf (number, sizeof number, "%u", worker);
+  fcntl (zygote->shm->fd, F_SETFD, 0);
+  fcntl (zygote->event_fd, F_SETFD, 0);
+  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, (char *) NULL);
+  _exit (127);
+}
+
+static void
+be_worker (Nursery *self, guint worker, pid_t parent)
+{
+  PoolZygote *zygote = self->zygote;
+  int keep[2] = { zygote->event_fd, zygote->event_fd };
+
+  pool_process_become_clean (TRUE);
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (1); /* it died before the line above */
+  if (zygote->exec_workers)
+    {
+      keep[1] = zygote->shm->fd;
+      qsort (keep, 2, sizeof *keep, compare_ints);
+    }
+  pool_process_close_fds (keep, 2);
+  if (zygote->exec_workers)
+    exec_worker (zygote, worker);
+  prctl (PR_SET_NAME, "pool-worker");
+  free (self->children);
+  pool_fork_worker_main (zygote->shm, worker, zygote->event_fd, zygote->functions);
+}
+
+static void
+spawn (Nursery *self, const PoolControlMessage *order)
+{
+  pid_t parent = getpid ();
+
+  for (guint32 i = 0; i < order->n; i++)
+    {
+      PoolControlMessage answer = { .type = POOL_CONTROL_STARTED,
+                                    .worker = order->worker + i,
+                                    .incarnation = order->incarnation + i };
+      pid_t pid = fork ();
+
+      if (pid == 0)
+        be_worker (self, order->worker + i, parent);
+      if (pid < 0)
+        {
+          answer.type = POOL_CONTROL_FAILED;
+          answer.status = errno;
+        }
+      else
+        {
+          setpgid (pid, pid); /* whoever is first */
+          answer.pid = pid;
+          add_child (self, pid, answer.worker, answer.incarnation);
+        }
+      report (self, &answer);
+    }
+}
+
+static Child *
+find_child (Nursery *self, pid_t pid)
+{
+  for (guint i = 0; i < self->n_children; i++)
+    if (self->children[i].pid == pid)
+      return &self->children[i];
+  return NULL;
+}
+
+static void
+kill_worker (Nursery *self, const PoolControlMessage *order)
+{
+  for (guint i = 0; i < self->n_children; i++)
+    if (self->children[i].worker == order->worker &&
+        self->children[i].incarnation == order->incarnation)
+      kill (order->signum == SIGKILL ? -self->children[i].pid : self->children[i].pid, order->signum);
+}
+
+static void
+quit (Nursery *self)
+{
+  self->quitting = TRUE;
+  for (guint i = 0; i < self->n_children; i++)
+    kill (-self->children[i].pid, SIGKILL);
+}
+
+static void
+reap (Nursery *self, Child *child)
+{
+  PoolControlMessage message = { .type = POOL_CONTROL_EXITED,
+                                 .worker = child->worker,
+                                 .incarnation = child->incarnation,
+                                 .pid = child->pid };
+  struct rusage usage = { 0 };
+  int status = 0;
+
+  /* before its pid can be somebody else's: what it has started goes with it */
+  kill (-child->pid, SIGKILL);
+  while (wait4 (child->pid, &status, 0, &usage) < 0 && errno == EINTR)
+    ;
+  message.signum = WIFSIGNALED (status) ? WTERMSIG (status) : 0;
+  message.status = WIFEXITED (status) ? WEXITSTATUS (status) : -1;
+  message.max_rss = usage.ru_maxrss;
+  message.cpu_time = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+                     (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  *child = self->children[--self->n_children];
+  report (self, &message);
+}
+
+/* All children are this process's own, so it may wait for any. */
+static void
+look_at_children (Nursery *self)
+{
+  for (;;)
+    {
+      siginfo_t info = { 0 };
+      Child *child;
+
+      if (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT | WNOHANG) != 0 || info.si_pid == 0)
+        break;
+      child = find_child (self, info.si_pid);
+      if (child != NULL)
+        reap (self, child);
+      else
+        waitid (P_PID, info.si_pid, &info, WEXITED | WNOHANG);
+    }
+
+  for (;;)
+    {
+      siginfo_t info = { 0 };
+      PoolControlMessage message = { 0 };
+      Child *child;
+
+      if (waitid (P_ALL, 0, &info, WSTOPPED | WCONTINUED | WNOHANG) != 0 || info.si_pid == 0)
+        break;
+      child = find_child (self, info.si_pid);
+      if (child == NULL)
+        continue;
+      message.type = info.si_code == CLD_CONTINUED ? POOL_CONTROL_CONTINUED : POOL_CONTROL_STOPPED;
+      message.worker = child->worker;
+      message.incarnation = child->incarnation;
+      message.pid = child->pid;
+      report (self, &message);
+    }
+}
+
+static void
+obey (Nursery *self)
+{
+  PoolControlMessage order;
+  int n;
+
+  while ((n = pool_control_receive (self->zygote->control_fd, &order, FALSE)) > 0)
+    switch (order.type)
+      {
+      case POOL_CONTROL_SPAWN:
+        if (!self->quitting)
+          spawn (self, &order);
+        break;
+      case POOL_CONTROL_KILL:
+        kill_worker (self, &order);
+        break;
+      case POOL_CONTROL_QUIT:
+        quit (self);
+        break;
+      default:
+        break;
+      }
+  if (n < 0)
+    quit (self); /* the manager is gone */
+}
+
+static int
+open_signalfd (void)
+{
+  sigset_t mask;
+
+  sigemptyset (&mask);
+  sigaddset (&mask, SIGCHLD);
+  sigprocmask (SIG_BLOCK, &mask, NULL);
+  return signalfd (-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void
+look_after (Nursery *self, int signal_fd)
+{
+  struct pollfd fds[3] = { { self->zygote->control_fd, POLLIN, 0 },
+                           { signal_fd, POLLIN, 0 },
+                           { self->zygote->manager_fd, POLLIN, 0 } };
+
+  while (!self->quitting || self->n_children > 0)
+    {
+      struct signalfd_siginfo info;
+
+      if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
+        continue;
+      if (fds[2].revents != 0)
+        {
+          fds[2].fd = -1; /* it would stay readable */
+          quit (self);
+        }
+      if (fds[1].revents != 0)
+        {
+          while (read (signal_fd, &info, sizeof info) > 0)
+            ;
+          look_at_children (self);
+        }
+      if (fds[0].revents != 0)
+        {
+          obey (self);
+          if (self->quitting)
+            fds[0].fd = -1;
+        }
+    }
+}
+
+void
+pool_zygote_main (PoolZygote *zygote)
+{
+  Nursery self = { .zygote = zygote };
+  int keep[4] = { zygote->control_fd, zygote->event_fd, zygote->manager_fd, zygote->shm->fd };
+  int signal_fd, null_fd;
+
+  pool_process_become_clean (TRUE);
+  prctl (PR_SET_NAME, "pool-zygote");
+  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
+  pool_process_close_fds (keep, G_N_ELEMENTS (keep));
+  /* the program's standard input is not for its tasks */
+  null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null_fd > 0)
+    {
+      dup2 (null_fd, 0);
+      close (null_fd);
+    }
+
+  signal_fd = open_signalfd ();
+  if (signal_fd >= 0)
+    look_after (&self, signal_fd);
+  _exit (0);
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "libpool/pool-engine-private.h"
+#include "libpool/pool-local-backend-private.h"
+#include "libpool/pool-runner-private.h"
+#include "libpool/pool-value-private.h"
+
+#include <sys/mman.h>
+
+#define POOL_TYPE_THREADS_BACKEND (pool_threads_backend_get_type ())
+G_DECLARE_FINAL_TYPE (PoolThreadsBackend, pool_threads_backend, POOL, THREADS_BACKEND,
+                      PoolLocalBackend)
+
+/* A result larger than this changes hands; a smaller one is copied, so that the worker's buffer stays warm. */
+#define STEAL_MIN (64 * 1024)
+
+struct _PoolThreadsBackend
+{
+  PoolLocalBackend parent_instance;
+
+  gpointer memory;
+  gsize memory_size;
+  guint32 next_incarnation;
+  gboolean stopping;
+  GPtrArray *workers; /* Worker, by index; the thread's own once it runs */
+  GError **start_errors;
+
+  /* read by threads; written before the first task that names them is published */
+  const PoolFunction *functions[POOL_FUNCTIONS_MAX];
+  guint n_functions;
+  GVariant *static_args;
+  GVariant *initargs;
+  guint initializer; /* function number + 1 */
+};
+
+G_DEFINE_FINAL_TYPE (PoolThreadsBackend, pool_threads_backend, POOL_TYPE_LOCAL_BACKEND)
+
+typedef struct
+{
+  PoolThreadsBackend *backend; /* lives as long as the engine */
+  PoolEngine *engine;          /* a reference */
+  PoolRingWorker ring;
+  PoolRunner runner;
+  GThread *thread;
+  gboolean up; /* the manager's */
+  gboolean asked;
+} Worker;
+
+/* --- a worker's thread --- */
+
+static PoolRingResult *
+begin_result (Worker *self, const PoolRingSlot *slot, guint32 kind, guint n_items, gsize size,
+              double run_time)
+{
+  PoolRingResult *result = pool_ring_result_reserve (&self->ring);
+
+  result->kind = kind;
+  result->handle = slot->handle;
+  result->slot = slot - self->ring.slots;
+  result->n_items = n_items;
+  result->size = size;
+  result->staging = 0;
+  result->run_time = run_time;
+  return result;
+}
+
+static void
+publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
+         const PoolRunnerReply *reply, double run_time)
+{
+  PoolBuffer *buffer = &self->runner.task->reply;
+  PoolRingResult *result =
+      begin_result (self, slot, reply->kind, reply->n_items, reply->size, run_time);
+
+  if (reply->is_reference)
+    {
+      result->kind |= POOL_RING_DATA_REFERENCE;
+      result->data = reply->data - call->data;
+    }
+  else if (reply->size <= POOL_RING_INLINE)
+    {
+      result->kind |= POOL_RING_DATA_INLINE;
+      if (reply->size > 0)
+        memcpy (result->bytes, reply->data, reply->size);
+    }
+  else if (reply->data == buffer->data && reply->size > STEAL_MIN)
+    {
+      gsize size;
+
+      result->data = GPOINTER_TO_SIZE (pool_buffer_steal (buffer, &size));
+    }
+  else
+    result->data = GPOINTER_TO_SIZE (g_memdup2 (reply->data, reply->size));
+  pool_ring_result_publish (&self->ring);
+}
+
+static void
+run_slot (Worker *self, PoolRingSlot *slot)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+  PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, slot->bytes, slot->size };
+  PoolRunnerReply reply;
+  double run_time = 0;
+  gint64 start = 0;
+
+  if (!(slot->flags & POOL_RING_DATA_INLINE))
+    call.data = GSIZE_TO_POINTER (slot->data);
+  if (slot->flags & POOL_CALL_PACKED)
+    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
+  if (slot->flags & POOL_CALL_TIMED)
+    {
+      start = pool_now_ns ();
+      atomic_store_explicit (&words->since, start, memory_order_relaxed);
+    }
+  pool_runner_run (&self->runner, self->backend->functions[slot->function], &call, &words->progress,
+                   &reply);
+  if (start != 0)
+    run_time = (pool_now_ns () - start) / 1e9;
+  publish (self, slot, &call, &reply, run_time);
+  atomic_store_explicit (&words->done, atomic_load_explicit (&words->done, memory_order_relaxed) + 1,
+                         memory_order_relaxed);
+}
+
+static void
+send_message (Worker *self, guint32 kind, GError *error)
+{
+  PoolRingResult *message = pool_ring_result_reserve (&self->ring);
+
+  message->kind = kind;
+  message->size = 0;
+  message->data = GPOINTER_TO_SIZE (error);
+  pool_ring_result_publish (&self->ring);
+}
+
+static gpointer
+worker_thread (gpointer data)
+{
+  Worker *self = data;
+  PoolThreadsBackend *backend = self->backend;
+  PoolEngine *engine = self->engine;
+  PoolRingSlot *slot;
+  GError *error = NULL;
+
+  if (backend->initializer == 0 ||
+      pool_runner_initialize (&self->runner, backend->functions[backend->initializer - 1],
+                              backend->initargs, &error))
+    {
+      send_message (self, POOL_RING_STARTED, NULL);
+      while ((slot = pool_ring_claim (&self->ring)) != NULL)
+        run_slot (self, slot);
+    }
+  else
+    send_message (self, POOL_RING_STARTED_BAD, error);
+
+  pool_runner_clear (&self->runner);
+  /* the last that the manager hears; it frees the worker */
+  send_message (self, POOL_RING_ENDED, NULL);
+  pool_engine_unref (engine);
+  return NULL;
+}
+
+/* --- the manager's side --- */
+
+static void
+publish_functions (PoolThreadsBackend *self)
+{
+  PoolFunctionTable *functions = POOL_BACKEND (self)->engine->functions;
+
+  for (; self->n_functions < pool_function_table_get_size (functions); self->n_functions++)
+    self->functions[self->n_functions] = pool_function_table_get (functions, self->n_functions);
+}
+
+static guint
+pool_threads_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks, guint n)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+
+  if (G_UNLIKELY (self->n_functions < pool_function_table_get_size (backend->engine->functions)))
+    publish_functions (self);
+  return POOL_BACKEND_CLASS (pool_threads_backend_parent_class)->submit (backend, tasks, n);
+}
+
+static void
+start_worker (PoolThreadsBackend *self, guint index)
+{
+  PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
+  g_autofree char *name = g_strdup_printf ("pool-%u", index);
+  Worker *worker = g_new0 (Worker, 1);
+  GError *error = NULL;
+
+  self->next_incarnation = (self->next_incarnation + 1) & ((1u << 30) - 1);
+  pool_ring_worker_add (&local->ring, index, self->next_incarnation);
+  worker->backend = self;
+  worker->engine = pool_engine_ref (POOL_BACKEND (self)->engine);
+  pool_ring_worker_attach (&worker->ring, self->memory, index, local->event_fd);
+  pool_runner_init (&worker->runner, index, self->static_args);
+  self->workers->pdata[index] = worker;
+  worker->thread = g_thread_try_new (name, worker_thread, worker, &error);
+  if (worker->thread == NULL)
+    {
+      /* it speaks for the thread that could not */
+      send_message (worker, POOL_RING_STARTED_BAD, error);
+      pool_runner_clear (&worker->runner);
+      send_message (worker, POOL_RING_ENDED, NULL);
+      pool_engine_unref (worker->engine);
+    }
+}
+
+static gboolean
+write_config (PoolThreadsBackend *self, const PoolBackendConfig *config, GError **error)
+{
+  guint number;
+
+  if (config->static_args != NULL)
+    self->static_args = g_variant_ref (config->static_args);
+  if (config->initializer == NULL)
+    return TRUE;
+  if (!pool_function_table_lookup (POOL_BACKEND (self)->engine->functions, config->initializer,
+                                   &number, error))
+    return FALSE;
+  self->initializer = number + 1;
+  self->initargs = g_variant_ref (config->initargs);
+  return TRUE;
+}
+
+static gboolean
+pool_threads_backend_start (PoolBackend *backend, const PoolBackendConfig *config, GError **error)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+  guint n_slots, n_results, max_workers;
+
+  pool_local_backend_plan (config->processes, &n_slots, &n_results, &max_workers);
+  self->memory_size = pool_ring_size (n_slots, n_results, max_workers);
+  self->memory = mmap (NULL, self->memory_size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (self->memory == MAP_FAILED)
+    {
+      self->memory = NULL;
+      g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY, "No memory for a pool: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+  if (!write_config (self, config, error) ||
+      !pool_local_backend_open (POOL_LOCAL_BACKEND (self), self->memory, config->processes, error))
+    return FALSE;
+
+  publish_functions (self);
+  self->workers = g_ptr_array_new ();
+  g_ptr_array_set_size (self->workers, max_workers);
+  self->start_errors = g_new0 (GError *, max_workers);
+  for (guint i = 0; i < config->processes; i++)
+    start_worker (self, i);
+  return TRUE;
+}
+
+static void
+pool_threads_backend_add_workers (PoolBackend *backend, guint n)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+
+  for (guint i = 0; i < ring->header->max_workers && n > 0; i++)
+    if (!ring->alive[i])
+      {
+        start_worker (self, i);
+        n--;
+      }
+}
+
+static void
+pool_threads_backend_retire_worker (PoolBackend *backend, guint worker)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+
+  ((Worker *) self->workers->pdata[worker])->asked = TRUE;
+  pool_ring_retire (&POOL_LOCAL_BACKEND (self)->ring, worker);
+}
+
+static void
+pool_threads_backend_kill_worker (PoolBackend *backend, guint worker, int signum)
+{
+  /* flags say that it cannot: nobody asks */
+}
+
+static void
+pool_threads_backend_punish (PoolLocalBackend *local, guint worker)
+{
+  g_assert_not_reached (); /* our own code, in our own memory */
+}
+
+static void
+worker_ended (PoolThreadsBackend *self, guint index)
+{
+  Worker *worker = self->workers->pdata[index];
+  g_autoptr (GError) error = g_steal_pointer (&self->start_errors[index]);
+  g_autoptr (GError) explained = NULL;
+  PoolBackendExit exit = { .worker = index, .reason = POOL_DOWN_REASON_ASKED };
+
+  if (!worker->up)
+    exit.reason = worker->thread != NULL ? POOL_DOWN_REASON_INITIALIZER : POOL_DOWN_REASON_NOT_STARTED;
+  if (error != NULL)
+    exit.error = explained =
+        g_error_new (error->domain, error->code, "failed in its initializer: %s", error->message);
+  if (worker->thread != NULL)
+    g_thread_join (worker->thread);
+  g_free (worker);
+  self->workers->pdata[index] = NULL;
+  pool_local_backend_worker_gone (POOL_LOCAL_BACKEND (self), &exit);
+}
+
+static void
+pool_threads_backend_handle_message (PoolLocalBackend *local, guint index,
+                                     const PoolRingResult *message)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (local);
+
+  if (message->kind & POOL_RING_STARTED)
+    {
+      ((Worker *) self->workers->pdata[index])->up = TRUE;
+      pool_backend_worker_up (POOL_BACKEND (self), index, 0, NULL);
+    }
+  else if (message->kind & POOL_RING_STARTED_BAD)
+    self->start_errors[index] = GSIZE_TO_POINTER (message->data);
+  else if (message->kind & POOL_RING_ENDED)
+    worker_ended (self, index);
+}
+
+static gboolean
+pool_threads_backend_place_argument (PoolLocalBackend *local, PoolLocalSlot *slot,
+                                     PoolRingSlot *ring_slot)
+{
+  ring_slot->data = GPOINTER_TO_SIZE (slot->data);
+  return TRUE;
+}
+
+static gboolean
+pool_threads_backend_open_result (PoolLocalBackend *local, guint worker,
+                                  const PoolRingResult *ring_result, PoolBackendResult *result)
+{
+  result->data = GSIZE_TO_POINTER (ring_result->data);
+  result->bytes = g_bytes_new_take (GSIZE_TO_POINTER (ring_result->data), ring_result->size);
+  return TRUE;
+}
+
+static void
+pool_threads_backend_stop (PoolBackend *backend, gboolean now)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+
+  self->stopping = TRUE;
+  /* the tasks that run come to their end; no other begins */
+  if (now)
+    pool_local_backend_withdraw (POOL_LOCAL_BACKEND (self));
+  pool_ring_stop (&POOL_LOCAL_BACKEND (self)->ring);
+}
+
+static void
+pool_threads_backend_finish (PoolBackend *backend)
+{
+  pool_threads_backend_stop (backend, TRUE);
+}
+
+static void
+pool_threads_backend_finalize (GObject *object)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (object);
+
+  /* threads that ended after anybody listened; each held a reference to the engine, so all have */
+  for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
+    {
+      Worker *worker = self->workers->pdata[i];
+
+      if (worker != NULL && worker->thread != NULL)
+        g_thread_unref (worker->thread);
+      g_free (worker);
+      g_clear_error (&self->start_errors[i]);
+    }
+  g_clear_pointer (&self->workers, g_ptr_array_unref);
+  g_free (self->start_errors);
+  pool_local_backend_close (POOL_LOCAL_BACKEND (self));
+  if (self->memory != NULL)
+    munmap (self->memory, self->memory_size);
+  g_clear_pointer (&self->static_args, g_variant_unref);
+  g_clear_pointer (&self->initargs, g_variant_unref);
+  G_OBJECT_CLASS (pool_threads_backend_parent_class)->finalize (object);
+}
+
+static void
+pool_threads_backend_class_init (PoolThreadsBackendClass *klass)
+{
+  PoolBackendClass *backend_class = POOL_BACKEND_CLASS (klass);
+  PoolLocalBackendClass *local_class = POOL_LOCAL_BACKEND_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = pool_threads_backend_finalize;
+  backend_class->flags = POOL_BACKEND_TAKES_CLOSURES | POOL_BACKEND_CAN_GROW;
+  backend_class->start = pool_threads_backend_start;
+  backend_class->add_workers = pool_threads_backend_add_workers;
+  backend_class->retire_worker = pool_threads_backend_retire_worker;
+  backend_class->kill_worker = pool_threads_backend_kill_worker;
+  backend_class->submit = pool_threads_backend_submit;
+  backend_class->stop = pool_threads_backend_stop;
+  backend_class->finish = pool_threads_backend_finish;
+  local_class->place_argument = pool_threads_backend_place_argument;
+  local_class->open_result = pool_threads_backend_open_result;
+  local_class->handle_message = pool_threads_backend_handle_message;
+  local_class->punish = pool_threads_backend_punish;
+}
+
+static void
+pool_threads_backend_init (PoolThreadsBackend *self)
+{
+}
+
+static const PoolBackendModule module = {
+  .abi = POOL_BACKEND_ABI,
+  .name = "threads",
+  .description = "threads of this process: the least overhead, no isolation",
+  .get_type = pool_threads_backend_get_type,
+};
+
+G_MODULE_EXPORT const PoolBackendModule *pool_backend_module_query (void);
+
+G_MODULE_EXPORT const PoolBackendModule *
+pool_backend_module_query (void)
+{
+  return &module;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-apply-result-private.h"
+
+#include "pool-call-options.h"
+#include "pool-error.h"
+#include "pool-packed-private.h"
+#include "pool-value-private.h"
+
+/**
+ * PoolApplyResult:
+ *
+ * The result of one call: [method@Manager.apply_async] or [method@Manager.apply_bytes_async].
+ *
+ * Since: 1.0
+ */
+struct _PoolApplyResult
+{
+  PoolAsyncResult parent_instance;
+
+  PoolRecord record; /* its bytes hold the argument, and afterwards a short result */
+  GBytes *bytes;     /* a longer result */
+  guint result_size;
+  gboolean is_value;
+};
+
+struct _PoolApplyResultClass
+{
+  PoolAsyncResultClass parent_class;
+};
+
+G_DEFINE_FINAL_TYPE (PoolApplyResult, pool_apply_result, POOL_TYPE_ASYNC_RESULT)
+
+static PoolApplyResult *
+get_self (PoolJob *job)
+{
+  return (PoolApplyResult *) pool_job_get_result (job);
+}
+
+static void
+end (PoolApplyResult *self, PoolRecord *record)
+{
+  PoolAsyncResult *result = &self->parent_instance;
+
+  result->attempts = record->attempt;
+  result->worker = record->worker;
+  pool_async_result_finished_locked (result);
+}
+
+static void
+job_deliver (PoolJob *job, PoolRecord *record, const PoolBackendResult *result)
+{
+  PoolApplyResult *self = get_self (job);
+
+  self->parent_instance.run_time = result->run_time;
+  if (result->kind == POOL_RESULT_ERROR)
+    self->parent_instance.error = pool_error_decode (result->data, result->size);
+  else if (result->size <= POOL_RECORD_INLINE)
+    {
+      self->result_size = result->size;
+      memcpy (record->bytes, result->data, result->size);
+    }
+  else
+    self->bytes = pool_engine_take_bytes (self->parent_instance.engine, record, result);
+  end (self, record);
+}
+
+static void
+job_fail (PoolJob *job, PoolRecord *record, const GError *error)
+{
+  PoolApplyResult *self = get_self (job);
+
+  pool_async_result_set_error (&self->parent_instance, error);
+  end (self, record);
+}
+
+static const PoolJobClass job_class = {
+  .deliver = job_deliver,
+  .fail = job_fail,
+  .notify = pool_async_result_notify,
+};
+
+static GBytes *
+get_bytes (PoolApplyResult *self)
+{
+  return self->bytes != NULL ? g_bytes_ref (self->bytes)
+                             : g_bytes_new (self->record.bytes, self->result_size);
+}
+
+static GBytes *
+pool_apply_result_get_bytes (PoolAsyncResult *result, GError **error)
+{
+  PoolApplyResult *self = POOL_APPLY_RESULT (result);
+
+  if (!self->is_value)
+    return get_bytes (self);
+  g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+               "Task %" G_GUINT64_FORMAT " was called with a value: its result is no plain bytes",
+               result->job.id);
+  return NULL;
+}
+
+static GVariant *
+pool_apply_result_get_value (PoolAsyncResult *result, GError **error)
+{
+  PoolApplyResult *self = POOL_APPLY_RESULT (result);
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (!self->is_value)
+    {
+      bytes = get_bytes (self);
+      return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));
+    }
+  /* what a worker says is a value may be anything */
+  if (self->bytes != NULL)
+    return pool_value_decode (self->bytes, FALSE, error);
+  return pool_value_decode_data (self->record.bytes, self->result_size, FALSE, g_object_unref,
+                                 g_object_ref (self), error);
+}
+
+static void
+pool_apply_result_finalize (GObject *object)
+{
+  PoolApplyResult *self = POOL_APPLY_RESULT (object);
+
+  g_clear_pointer (&self->bytes, g_bytes_unref);
+  G_OBJECT_CLASS (pool_apply_result_parent_class)->finalize (object);
+}
+
+static void
+pool_apply_result_class_init (PoolApplyResultClass *klass)
+{
+  PoolAsyncResultClass *result_class = &klass->parent_class;
+
+  G_OBJECT_CLASS (klass)->finalize = pool_apply_result_finalize;
+  result_class->get_value = pool_apply_result_get_value;
+  result_class->get_bytes = pool_apply_result_get_bytes;
+}
+
+static void
+pool_apply_result_init (PoolApplyResult *self)
+{
+}
+
+/* Above this an argument is written without the lock. */
+#define LARGE_ARGUMENT (64 * 1024)
+
+static gsize
+argument_size (const PoolArgument *argument)
+{
+  return argument->value != NULL ? pool_value_size (argument->value, argument->wrap)
+                                 : argument->size;
+}
+
+static void
+write_argument (const PoolArgument *argument, guint8 *data)
+{
+  if (argument->value != NULL)
+    pool_value_encode (argument->value, argument->wrap, data);
+  else if (argument->size > 0)
+    memcpy (data, argument->data, argument->size);
+}
+
+static void
+apply_options (PoolApplyResult *self, PoolCallOptions *options)
+{
+  self->record.max_retries = self->parent_instance.engine->settings.max_retries;
+  if (options == NULL)
+    return;
+  self->parent_instance.correlation_id =
+      g_strdup (pool_call_options_get_correlation_id (options));
+  if (pool_call_options_get_max_retries (options) >= 0)
+    self->record.max_retries = pool_call_options_get_max_retries (options);
+}
+
+static gboolean
+submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argument, GError **error)
+{
+  PoolEngine *engine = self->parent_instance.engine;
+  gsize size;
+  guint8 *data;
+
+  if (!pool_engine_check_submit (engine, error) ||
+      !pool_engine_lookup (engine, task, &self->record.function, error))
+    return FALSE;
+
+  size = argument_size (argument);
+  data = pool_engine_alloc_payload (engine, &self->record, size);
+  if (size <= LARGE_ARGUMENT)
+    write_argument (argument, data);
+  else
+    {
+      pool_engine_unlock (engine);
+      write_argument (argument, data);
+      pool_engine_lock (engine);
+      if (!pool_engine_check_submit (engine, error))
+        {
+          pool_engine_free_payload (engine, &self->record);
+          return FALSE;
+        }
+    }
+  pool_engine_submit_locked (engine, &self->parent_instance.job, &self->record);
+  return TRUE;
+}
+
+static void
+submit (PoolApplyResult *self, const char *task, const PoolArgument *argument)
+{
+  PoolEngine *engine = self->parent_instance.engine;
+  GError *error = NULL;
+
+  pool_engine_lock (engine);
+  submit_locked (self, task, argument, &error);
+  pool_engine_unlock (engine);
+
+  if (G_UNLIKELY (error != NULL))
+    pool_async_result_fail_now (&self->parent_instance, error);
+  else if (G_UNLIKELY (self->parent_instance.cancellable != NULL))
+    pool_async_result_watch_cancellable (&self->parent_instance);
+}
+
+PoolApplyResult *
+pool_apply_result_submit (PoolEngine *engine, const char *task, const PoolArgument *argument,
+                          PoolCallOptions *options, const PoolCallback *callback)
+{
+  PoolApplyResult *self = g_object_new (POOL_TYPE_APPLY_RESULT, NULL);
+
+  pool_async_result_init_call (&self->parent_instance, engine, &job_class, callback);
+  self->is_value = argument->value != NULL;
+  self->record.n_items = 1;
+  self->record.flags = self->is_value ? POOL_CALL_VALUE | POOL_CALL_TIMED : 0;
+  apply_options (self, options);
+  submit (self, task, argument);
+  return self;
+}
+
+PoolApplyResult *
+pool_apply_result_refuse (PoolEngine *engine, const PoolCallback *callback, GError *error)
+{
+  PoolApplyResult *self = g_object_new (POOL_TYPE_APPLY_RESULT, NULL);
+
+  pool_async_result_init_call (&self->parent_instance, engine, &job_class, callback);
+  pool_async_result_fail_now (&self->parent_instance, error);
+  return self;
+}

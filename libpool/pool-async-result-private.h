@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-async-result.h"
+#include "pool-engine-private.h"
+#include "pool-manager.h"
+
+G_BEGIN_DECLS
+
+struct _PoolAsyncResult
+{
+  GObject parent_instance;
+
+  PoolJob job;
+  PoolEngine *engine;
+
+  /* set before the job is submitted */
+  PoolManager *source; /* a reference while a callback is to come */
+  GAsyncReadyCallback callback;
+  gpointer user_data;
+  gpointer tag;
+  GCancellable *cancellable;
+  gulong cancelled_id;
+  char *correlation_id;
+
+  /* written under the engine's lock, read when the job is done */
+  GError *error;
+  guint attempts;
+  guint worker;
+  double run_time;
+
+  GSList *waits; /* GTask of wait_async(); the engine's lock */
+  _Atomic gboolean notified;
+};
+
+struct _PoolAsyncResultClass
+{
+  GObjectClass parent_class;
+
+  GVariant *(*get_value) (PoolAsyncResult *self, GError **error);
+  GBytes *(*get_bytes) (PoolAsyncResult *self, GError **error);
+};
+
+/* What both kinds of calls have. */
+typedef struct
+{
+  PoolManager *source;
+  GCancellable *cancellable;
+  GAsyncReadyCallback callback;
+  gpointer user_data;
+  gpointer tag;
+} PoolCallback;
+
+void pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine,
+                                  const PoolJobClass *klass, const PoolCallback *callback);
+/* after the job was submitted */
+void pool_async_result_watch_cancellable (PoolAsyncResult *self);
+/* a call that never gets to a worker; takes @error */
+void pool_async_result_fail_now (PoolAsyncResult *self, GError *error);
+/* with the lock held */
+void pool_async_result_set_error (PoolAsyncResult *self, const GError *error);
+void pool_async_result_finished_locked (PoolAsyncResult *self);
+void pool_async_result_notify (PoolJob *job);
+gboolean pool_async_result_block (PoolAsyncResult *self, double timeout, GError **error);
+
+static inline PoolAsyncResult *
+pool_job_get_result (PoolJob *job)
+{
+  return (PoolAsyncResult *) ((guint8 *) job - G_STRUCT_OFFSET (PoolAsyncResult, job));
+}
+
+G_END_DECLS

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-async-result-private.h"
+
+#include "pool-error.h"
+
+/**
+ * PoolAsyncResult:
+ *
+ * A call that was submitted and may not have ended yet: what the `_async` methods of [class@Manager] give.
+ *
+ * It can be asked from any thread. Waiting for it does the pool's work meanwhile, so a program that only waits needs
+ * no other thread. It is a [iface@Gio.AsyncResult] too, and what the callback of such a method gets.
+ *
+ * Dropping the last reference does not cancel the call.
+ *
+ * Since: 1.0
+ */
+static void async_result_iface_init (GAsyncResultIface *iface);
+
+G_DEFINE_ABSTRACT_TYPE_WITH_CODE (PoolAsyncResult, pool_async_result, G_TYPE_OBJECT,
+                                  G_IMPLEMENT_INTERFACE (G_TYPE_ASYNC_RESULT, async_result_iface_init))
+
+enum
+{
+  SIGNAL_COMPLETED,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
+static gpointer
+async_result_get_user_data (GAsyncResult *result)
+{
+  return POOL_ASYNC_RESULT (result)->user_data;
+}
+
+static GObject *
+async_result_get_source_object (GAsyncResult *result)
+{
+  PoolAsyncResult *self = POOL_ASYNC_RESULT (result);
+
+  return self->source != NULL ? g_object_ref (G_OBJECT (self->source)) : NULL;
+}
+
+static gboolean
+async_result_is_tagged (GAsyncResult *result, gpointer tag)
+{
+  return POOL_ASYNC_RESULT (result)->tag == tag;
+}
+
+static void
+async_result_iface_init (GAsyncResultIface *iface)
+{
+  iface->get_user_data = async_result_get_user_data;
+  iface->get_source_object = async_result_get_source_object;
+  iface->is_tagged = async_result_is_tagged;
+}
+
+static void
+pool_async_result_finalize (GObject *object)
+{
+  PoolAsyncResult *self = POOL_ASYNC_RESULT (object);
+
+  g_clear_object (&self->cancellable);
+  g_clear_object (&self->source);
+  g_clear_error (&self->error);
+  g_free (self->correlation_id);
+  g_clear_pointer (&self->engine, pool_engine_unref);
+  G_OBJECT_CLASS (pool_async_result_parent_class)->finalize (object);
+}
+
+static void
+pool_async_result_class_init (PoolAsyncResultClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = pool_async_result_finalize;
+
+  /**
+   * PoolAsyncResult::completed:
+   * @self: the result
+   *
+   * The call has ended, well or badly. Emitted once, in the main context that was the thread default when the pool was
+   * made; connect in that context too, and look at [method@AsyncResult.ready] first.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_COMPLETED] = g_signal_new ("completed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
+                                            0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+}
+
+static void
+pool_async_result_init (PoolAsyncResult *self)
+{
+}
+
+void
+pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine, const PoolJobClass *klass,
+                             const PoolCallback *callback)
+{
+  self->engine = pool_engine_ref (engine);
+  self->job.klass = klass;
+  self->job.object = G_OBJECT (self);
+  if (callback == NULL)
+    return;
+  if (callback->callback != NULL)
+    {
+      self->source = g_object_ref (callback->source);
+      self->job.wants_notify = TRUE;
+    }
+  self->callback = callback->callback;
+  self->user_data = callback->user_data;
+  self->tag = callback->tag;
+  if (callback->cancellable != NULL)
+    {
+      self->cancellable = g_object_ref (callback->cancellable);
+      self->job.wants_notify = TRUE;
+    }
+}
+
+static void
+cancelled (GCancellable *cancellable, gpointer user_data)
+{
+  pool_async_result_cancel (user_data);
+}
+
+/* The cancellable holds a reference, so that it never tells a result that is gone; ended by unwatch_cancellable(). */
+void
+pool_async_result_watch_cancellable (PoolAsyncResult *self)
+{
+  gulong id = g_cancellable_connect (self->cancellable, G_CALLBACK (cancelled),
+                                     g_object_ref (self), g_object_unref);
+  gboolean ended;
+
+  pool_engine_lock (self->engine);
+  ended = atomic_load (&self->notified);
+  if (!ended)
+    self->cancelled_id = id;
+  pool_engine_unlock (self->engine);
+  if (ended && id != 0)
+    g_cancellable_disconnect (self->cancellable, id);
+}
+
+static void
+unwatch_cancellable (PoolAsyncResult *self)
+{
+  gulong id;
+
+  pool_engine_lock (self->engine);
+  id = self->cancelled_id;
+  self->cancelled_id = 0;
+  pool_engine_unlock (self->engine);
+  if (id != 0)
+    g_cancellable_disconnect (self->cancellable, id);
+}
+
+void
+pool_async_result_set_error (PoolAsyncResult *self, const GError *error)
+{
+  if (self->error == NULL)
+    self->error = g_error_copy (error);
+}
+
+/* The job has all it waited for. */
+void
+pool_async_result_finished_locked (PoolAsyncResult *self)
+{
+  if (self->waits != NULL ||
+      g_signal_has_handler_pending (self, signals[SIGNAL_COMPLETED], 0, TRUE))
+    self->job.wants_notify = TRUE;
+  pool_engine_job_done_locked (self->engine, &self->job);
+}
+
+static void
+complete (gpointer data)
+{
+  g_autoptr (PoolAsyncResult) self = data;
+  g_autoptr (GObject) source = self->source != NULL ? g_object_ref (G_OBJECT (self->source)) : NULL;
+  GAsyncReadyCallback callback = g_steal_pointer (&self->callback);
+  GSList *waits;
+
+  if (self->cancellable != NULL)
+    unwatch_cancellable (self);
+  pool_engine_lock (self->engine);
+  waits = g_steal_pointer (&self->waits);
+  pool_engine_unlock (self->engine);
+
+  if (callback != NULL)
+    callback (source, G_ASYNC_RESULT (self), self->user_data);
+  g_signal_emit (self, signals[SIGNAL_COMPLETED], 0);
+  for (GSList *l = waits; l != NULL; l = l->next)
+    {
+      g_task_return_boolean (l->data, TRUE);
+      g_object_unref (l->data);
+    }
+  g_slist_free (waits);
+  /* the callback has had it: a result that is kept does not keep the pool */
+  g_clear_object (&self->source);
+}
+
+/* Job class: tell the program, in its context. */
+void
+pool_async_result_notify (PoolJob *job)
+{
+  PoolAsyncResult *self = pool_job_get_result (job);
+
+  if (!atomic_exchange (&self->notified, TRUE))
+    pool_dispatcher_push (self->engine->dispatcher, complete, g_object_ref (self));
+}
+
+void
+pool_async_result_fail_now (PoolAsyncResult *self, GError *error)
+{
+  self->error = error;
+  atomic_store_explicit (&self->job.done, TRUE, memory_order_release);
+  if (self->callback != NULL)
+    pool_async_result_notify (&self->job);
+}
+
+static gboolean
+is_done (gpointer data)
+{
+  return pool_job_is_done (data);
+}
+
+/* Waits; FALSE with WAIT_TIMED_OUT. */
+gboolean
+pool_async_result_block (PoolAsyncResult *self, double timeout, GError **error)
+{
+  gboolean done = pool_job_is_done (&self->job);
+
+  if (!done)
+    {
+      pool_engine_lock (self->engine);
+      done = pool_engine_wait_locked (self->engine, &self->job, is_done, &self->job,
+                                      pool_engine_deadline (timeout));
+      pool_engine_unlock (self->engine);
+    }
+  /* its own callback comes first, unless a main loop elsewhere is to call it */
+  if (G_UNLIKELY (pool_dispatcher_has_pending (self->engine->dispatcher)))
+    pool_dispatcher_run (self->engine->dispatcher);
+
+  if (!done)
+    g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT,
+                 "Task %" G_GUINT64_FORMAT " has not ended after %g s; it goes on", self->job.id,
+                 timeout);
+  return done;
+}
+
+/**
+ * pool_async_result_ready:
+ * @self: a result
+ *
+ * Tells whether the call has ended, well or badly.
+ *
+ * Returns: %TRUE if [method@AsyncResult.get] would not wait
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_ready (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+
+  return pool_job_is_done (&self->job);
+}
+
+/**
+ * pool_async_result_successful:
+ * @self: a result
+ * @error: return location for a #GError
+ *
+ * Tells whether the call has ended without an error.
+ *
+ * Returns: %TRUE if it has a value; %FALSE if it failed, or, with %POOL_ERROR_STATE, if it has not ended
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_successful (PoolAsyncResult *self, GError **error)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+
+  if (!pool_job_is_done (&self->job))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_STATE, "Task %" G_GUINT64_FORMAT " has not ended yet",
+                   self->job.id);
+      return FALSE;
+    }
+  return self->error == NULL;
+}
+
+typedef struct
+{
+  PoolAsyncResult *result;
+  GCancellable *cancellable;
+} CancellableWait;
+
+static gboolean
+is_done_or_cancelled (gpointer data)
+{
+  CancellableWait *wait = data;
+
+  return pool_job_is_done (&wait->result->job) || g_cancellable_is_cancelled (wait->cancellable);
+}
+
+static void
+wake_waiter (GCancellable *cancellable, gpointer user_data)
+{
+  PoolAsyncResult *self = user_data;
+
+  pool_engine_lock (self->engine);
+  pool_engine_wake_locked (self->engine, &self->job);
+  pool_engine_unlock (self->engine);
+}
+
+/**
+ * pool_async_result_wait:
+ * @self: a result
+ * @timeout: seconds; negative: for ever
+ * @cancellable: (nullable): ends the wait, not the call
+ * @error: return location for a #GError
+ *
+ * Waits until the call has ended, whether well or badly.
+ *
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_WAIT_TIMED_OUT or %POOL_ERROR_CANCELLED
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_wait (PoolAsyncResult *self, double timeout, GCancellable *cancellable,
+                        GError **error)
+{
+  CancellableWait wait = { self, cancellable };
+  gulong id;
+
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+
+  if (cancellable == NULL)
+    return pool_async_result_block (self, timeout, error);
+
+  id = g_cancellable_connect (cancellable, G_CALLBACK (wake_waiter), self, NULL);
+  pool_engine_lock (self->engine);
+  pool_engine_wait_locked (self->engine, &self->job, is_done_or_cancelled, &wait,
+                           pool_engine_deadline (timeout));
+  pool_engine_unlock (self->engine);
+  g_cancellable_disconnect (cancellable, id);
+
+  if (!pool_job_is_done (&self->job) && g_cancellable_is_cancelled (cancellable))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_CANCELLED,
+                   "The wait for task %" G_GUINT64_FORMAT " was cancelled; it goes on", self->job.id);
+      return FALSE;
+    }
+  return pool_async_result_block (self, 0, error);
+}
+
+/**
+ * pool_async_result_wait_async:
+ * @self: a result
+ * @cancellable: (nullable): ends the wait, not the call
+ * @callback: (scope async): called when the call has ended
+ * @user_data: for @callback
+ *
+ * Waits for the end of the call without blocking.
+ *
+ * Since: 1.0
+ */
+void
+pool_async_result_wait_async (PoolAsyncResult *self, GCancellable *cancellable,
+                              GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GTask) task = NULL;
+  gboolean done;
+
+  g_return_if_fail (POOL_IS_ASYNC_RESULT (self));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, pool_async_result_wait_async);
+  pool_engine_lock (self->engine);
+  done = pool_job_is_done (&self->job);
+  if (!done)
+    self->waits = g_slist_prepend (self->waits, g_object_ref (task));
+  pool_engine_unlock (self->engine);
+  if (done)
+    g_task_return_boolean (task, TRUE);
+}
+
+/**
+ * pool_async_result_wait_finish:
+ * @self: a result
+ * @result: what the callback got
+ * @error: return location for a #GError
+ *
+ * Ends [method@AsyncResult.wait_async].
+ *
+ * Returns: %TRUE if the call has ended; %FALSE with an error if the wait was cancelled
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_wait_finish (PoolAsyncResult *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+static gboolean
+check_value (PoolAsyncResult *self, double timeout, GError **error)
+{
+  if (!pool_async_result_block (self, timeout, error))
+    return FALSE;
+  if (self->error == NULL)
+    return TRUE;
+
+  g_propagate_error (error, g_error_copy (self->error));
+  return FALSE;
+}
+
+/**
+ * pool_async_result_get:
+ * @self: a result
+ * @timeout: seconds; negative: for ever
+ * @error: return location for a #GError
+ *
+ * Waits for the call and gets its value: what the function returned or, of a map, an array of type `av` with the
+ * values in the order of the items. May be called again.
+ *
+ * Returns: (transfer full): the value; %NULL with the task's error, %POOL_ERROR_WAIT_TIMED_OUT,
+ *   %POOL_ERROR_WORKER_LOST, %POOL_ERROR_TERMINATED, %POOL_ERROR_CANCELLED or %POOL_ERROR_ENCODING
+ *
+ * Since: 1.0
+ */
+GVariant *
+pool_async_result_get (PoolAsyncResult *self, double timeout, GError **error)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), NULL);
+
+  if (!check_value (self, timeout, error))
+    return NULL;
+  return G_TYPE_INSTANCE_GET_CLASS (self, POOL_TYPE_ASYNC_RESULT, PoolAsyncResultClass)->get_value (self, error);
+}
+
+/**
+ * pool_async_result_get_bytes:
+ * @self: a result
+ * @timeout: seconds; negative: for ever
+ * @error: return location for a #GError
+ *
+ * Waits for a call that was made with bytes and gets its result; of a map of packed items, the packed results. A
+ * large result is not copied: the bytes lie where the worker wrote them.
+ *
+ * Returns: (transfer full): the bytes, or %NULL with an error as in [method@AsyncResult.get]
+ *
+ * Since: 1.0
+ */
+GBytes *
+pool_async_result_get_bytes (PoolAsyncResult *self, double timeout, GError **error)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), NULL);
+
+  if (!check_value (self, timeout, error))
+    return NULL;
+  return G_TYPE_INSTANCE_GET_CLASS (self, POOL_TYPE_ASYNC_RESULT, PoolAsyncResultClass)->get_bytes (self, error);
+}
+
+/**
+ * pool_async_result_cancel:
+ * @self: a result
+ *
+ * Cancels the call, or what is left of a map: what no worker has started never starts, and the result fails with
+ * %POOL_ERROR_CANCELLED. What runs already goes on to its end.
+ *
+ * Returns: %TRUE if anything was cancelled
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_cancel (PoolAsyncResult *self)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean any = FALSE;
+
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+
+  error = g_error_new (POOL_ERROR, POOL_ERROR_CANCELLED, "Task %" G_GUINT64_FORMAT " was cancelled",
+                       self->job.id);
+  pool_engine_lock (self->engine);
+  if (!pool_job_is_done (&self->job))
+    any = pool_engine_cancel_locked (self->engine, &self->job, error);
+  pool_engine_unlock (self->engine);
+  return any;
+}
+
+/**
+ * pool_async_result_get_id:
+ * @self: a result
+ *
+ * Gets the number that the pool gave to the call; messages name it by this.
+ *
+ * Returns: the number, from 1; 0 for a call that was refused
+ *
+ * Since: 1.0
+ */
+guint64
+pool_async_result_get_id (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  return self->job.id;
+}
+
+/**
+ * pool_async_result_get_correlation_id:
+ * @self: a result
+ *
+ * Gets what the caller named the call with [method@CallOptions.set_correlation_id].
+ *
+ * Returns: (nullable): the name
+ *
+ * Since: 1.0
+ */
+const char *
+pool_async_result_get_correlation_id (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), NULL);
+
+  return self->correlation_id;
+}
+
+/**
+ * pool_async_result_get_attempts:
+ * @self: a result
+ *
+ * Tells how often the call was started: more than once when workers died that ran it.
+ *
+ * Returns: the number of attempts; 0 as long as the call has not ended
+ *
+ * Since: 1.0
+ */
+guint
+pool_async_result_get_attempts (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  return pool_job_is_done (&self->job) ? self->attempts : 0;
+}
+
+/**
+ * pool_async_result_get_worker:
+ * @self: a result
+ *
+ * Gets the number of the worker that ran the call last.
+ *
+ * Returns: the number, as in [method@WorkerInfo.get_id]
+ *
+ * Since: 1.0
+ */
+guint
+pool_async_result_get_worker (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  return pool_job_is_done (&self->job) ? self->worker : 0;
+}
+
+/**
+ * pool_async_result_get_run_time:
+ * @self: a result
+ *
+ * Tells how long the function ran, measured in the worker; it is not measured for calls with bytes.
+ *
+ * Returns: seconds, or 0 if it is not known
+ *
+ * Since: 1.0
+ */
+double
+pool_async_result_get_run_time (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  return pool_job_is_done (&self->job) ? self->run_time : 0;
+}

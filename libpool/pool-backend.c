@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-backend.h"
+#include "pool-engine-private.h"
+
+/**
+ * PoolBackend: (skip)
+ *
+ * What runs the tasks of a pool: threads, processes, other machines. Subclass it in a module to add a kind; programs
+ * that only use pools never see it.
+ *
+ * The engine does everything that does not depend on the transport: timeouts, retries, order, restarts, statistics.
+ * A backend moves batches of packed bytes, makes and ends workers, and says what happened through
+ * pool_backend_deliver(), pool_backend_worker_up() and pool_backend_worker_down().
+ *
+ * Since: 1.0
+ */
+G_DEFINE_ABSTRACT_TYPE (PoolBackend, pool_backend, G_TYPE_OBJECT)
+
+static void
+pool_backend_class_init (PoolBackendClass *klass)
+{
+}
+
+static void
+pool_backend_init (PoolBackend *self)
+{
+}
+
+/**
+ * pool_backend_deliver: (skip)
+ * @self: a backend
+ * @result: what came back for a task
+ *
+ * Hands a result, or a task that was never started, up to the engine. A result whose handle is not that of the last
+ * hand-out of its task is dropped.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_deliver (PoolBackend *self, const PoolBackendResult *result)
+{
+  pool_engine_deliver (self->engine, result);
+}
+
+/**
+ * pool_backend_worker_up: (skip)
+ * @self: a backend
+ * @worker: the worker's number; that of a worker that is gone may be used again
+ * @pid: its process id, or 0
+ * @host: (nullable): the machine it runs on; %NULL: this one
+ *
+ * Tells the engine that a worker is ready: its initializer has run.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char *host)
+{
+  pool_engine_worker_up (self->engine, worker, pid, host != NULL ? host : g_get_host_name ());
+}
+
+/**
+ * pool_backend_worker_down: (skip)
+ * @self: a backend
+ * @exit: how it ended, and over which task
+ *
+ * Tells the engine that a worker is gone, after its last results have been delivered. The engine runs its task again
+ * or fails it, and asks for another worker where one is wanted.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit)
+{
+  pool_engine_worker_down (self->engine, exit);
+}
+
+/**
+ * pool_backend_get_function_name: (skip)
+ * @self: a backend
+ * @function: number of a function, from a task
+ *
+ * Gets the name by which a worker elsewhere finds a function.
+ *
+ * Returns: the name, or %NULL if there is no such function
+ *
+ * Since: 1.0
+ */
+const char *
+pool_backend_get_function_name (PoolBackend *self, guint function)
+{
+  const PoolFunction *found = pool_function_table_get (self->engine->functions, function);
+
+  return found != NULL ? found->name : NULL;
+}

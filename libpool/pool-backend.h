@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libpool.h"
+
+G_BEGIN_DECLS
+
+/**
+ * POOL_BACKEND_ABI: (skip)
+ *
+ * The version of the interface between the library and its backends; it changes when they no longer fit.
+ */
+#define POOL_BACKEND_ABI 1
+
+#define POOL_TYPE_BACKEND (pool_backend_get_type ())
+#define POOL_BACKEND(o) (G_TYPE_CHECK_INSTANCE_CAST ((o), POOL_TYPE_BACKEND, PoolBackend))
+#define POOL_IS_BACKEND(o) (G_TYPE_CHECK_INSTANCE_TYPE ((o), POOL_TYPE_BACKEND))
+#define POOL_BACKEND_CLASS(k) (G_TYPE_CHECK_CLASS_CAST ((k), POOL_TYPE_BACKEND, PoolBackendClass))
+#define POOL_BACKEND_GET_CLASS(o)                                                                  \
+  (G_TYPE_INSTANCE_GET_CLASS ((o), POOL_TYPE_BACKEND, PoolBackendClass))
+
+typedef struct _PoolBackend PoolBackend;
+typedef struct _PoolBackendClass PoolBackendClass;
+typedef struct _PoolEngine PoolEngine;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolBackend, g_object_unref)
+
+/**
+ * PoolBackendFlags: (skip)
+ * @POOL_BACKEND_NONE: nothing special
+ * @POOL_BACKEND_ISOLATES: a task that crashes takes only its worker with it
+ * @POOL_BACKEND_TAKES_CLOSURES: workers have the functions that were registered in the program
+ * @POOL_BACKEND_REMOTE: workers may be on other machines
+ * @POOL_BACKEND_CAN_KILL: a worker can be ended while it runs a task
+ * @POOL_BACKEND_CAN_GROW: workers can be added later
+ *
+ * What a backend can do.
+ */
+typedef enum
+{
+  POOL_BACKEND_NONE = 0,
+  POOL_BACKEND_ISOLATES = 1 << 0,
+  POOL_BACKEND_TAKES_CLOSURES = 1 << 1,
+  POOL_BACKEND_REMOTE = 1 << 2,
+  POOL_BACKEND_CAN_KILL = 1 << 3,
+  POOL_BACKEND_CAN_GROW = 1 << 4,
+} PoolBackendFlags;
+
+/* What a backend is to start with. Valid during start(). */
+typedef struct
+{
+  guint processes;
+  PoolStartMethod start_method;
+  GVariant *static_args;   /* a tuple, or NULL */
+  const char *initializer; /* a task's name, or NULL */
+  GVariant *initargs;      /* a tuple */
+} PoolBackendConfig;
+
+/* A unit of work on its way to a worker. */
+typedef struct
+{
+  guint64 handle; /* names it in deliver(), cancel() and worker_down(); never used again */
+  guint64 id;     /* what people see */
+  guint attempt;
+  guint function; /* see pool_backend_get_function_name() */
+  guint n_items;
+  guint flags; /* POOL_CALL_… */
+  const guint8 *data;
+  gsize size;
+} PoolBackendTask;
+
+/* What came back. */
+typedef struct
+{
+  guint64 handle;
+  guint worker;
+  guint kind; /* POOL_RESULT_…; POOL_RESULT_NONE: handed back, was never started */
+  guint n_items;
+  double run_time; /* seconds, or 0 */
+  const guint8 *data;
+  gsize size;
+  GBytes *bytes; /* owns data and may be kept; NULL: data are valid during the call only */
+  gboolean is_reference; /* data lie within the task's own argument */
+} PoolBackendResult;
+
+/* The end of a worker. */
+typedef struct
+{
+  guint worker;
+  PoolDownReason reason;
+  int exit_code; /* -1 if a signal ended it */
+  int signum;    /* 0 if it exited */
+  guint64 max_rss;      /* KiB */
+  double cpu_time;      /* seconds */
+  const GError *error;  /* of the initializer, or why it could not be made; or NULL */
+  guint64 handle;       /* of the task that it ran, or 0 */
+  guint item;           /* the item of a batch that it was in */
+} PoolBackendExit;
+
+struct _PoolBackend
+{
+  GObject parent_instance;
+
+  /*< private >*/
+  PoolEngine *engine; /* not owned: outlives the backend */
+};
+
+/*
+ * Every function is called with the pool's lock held, by one thread at a time, but for wait(), which is called by one
+ * thread at a time without it. None may block, but for start(), wait() and stop().
+ */
+struct _PoolBackendClass
+{
+  GObjectClass parent_class;
+
+  PoolBackendFlags flags; /* what the type can do at all; get_flags() may take some away */
+  PoolBackendFlags (*get_flags) (PoolBackend *self);
+
+  /* Makes what is needed and config->processes workers. */
+  gboolean (*start) (PoolBackend *self, const PoolBackendConfig *config, GError **error);
+  /* Adds workers; each is reported by worker_up() or worker_down(). */
+  void (*add_workers) (PoolBackend *self, guint n);
+  void (*retire_worker) (PoolBackend *self, guint worker);
+  void (*kill_worker) (PoolBackend *self, guint worker, int signum);
+
+  /* Memory for arguments of @size bytes that need no further copy; or NULL. */
+  guint8 *(*alloc_payload) (PoolBackend *self, gsize size);
+  void (*free_payload) (PoolBackend *self, guint8 *payload);
+  /* Makes a payload the caller's own; freed with the bytes, by any thread, also after the backend is gone. */
+  GBytes *(*wrap_payload) (PoolBackend *self, guint8 *payload, gsize size);
+
+  /* A task has ended for the engine while a worker may still be in it: keep its argument until it is not. */
+  void (*adopt_payload) (PoolBackend *self, guint64 handle, guint8 *payload, gboolean is_backends);
+
+  /* How many tasks submit() would take now. */
+  guint (*get_room) (PoolBackend *self);
+  /* Takes tasks in their order and returns how many; the data stay valid until they are delivered. */
+  guint (*submit) (PoolBackend *self, const PoolBackendTask *tasks, guint n);
+  /* Takes a task back that no worker has started; FALSE if one has. */
+  gboolean (*cancel) (PoolBackend *self, guint64 handle);
+  /* Takes back the later part of a batch that is being run; the first item taken back, or 0. */
+  guint (*split) (PoolBackend *self, guint64 handle, guint n_items);
+  /* The item of a running batch that a worker is in; for messages. */
+  void (*get_worker) (PoolBackend *self, guint worker, guint64 *handle, guint64 *done);
+
+  /* Collects what is ready through the upward functions; FALSE if there was nothing. */
+  gboolean (*dispatch) (PoolBackend *self);
+  /* Readable when dispatch() has something to do, provided that arm() was called. */
+  int (*get_fd) (PoolBackend *self);
+  /* The fd was found readable: notes why, so that dispatch() need not ask the system each time. */
+  void (*acknowledge) (PoolBackend *self);
+  /* Wants the fd to become readable at the next result, or no longer; TRUE if a result is there already. */
+  gboolean (*arm) (PoolBackend *self, gboolean on);
+  /* Blocks until there may be something to dispatch, for @timeout ns (< 0: any time), or until kick(). */
+  void (*wait) (PoolBackend *self, guint kicks, gint64 timeout);
+  guint (*get_kicks) (PoolBackend *self);
+  void (*kick) (PoolBackend *self);
+
+  /* Lets workers end: as soon as they are idle, or @now. worker_down() tells of each. */
+  void (*stop) (PoolBackend *self, gboolean now);
+  /* All workers are gone: lets go of everything. May be called without stop(). */
+  void (*finish) (PoolBackend *self);
+
+  /* The program of an exec'd worker or zygote, run by the pool-worker helper with what the backend gave it. */
+  int (*worker_main) (PoolBackend *self, int argc, char **argv);
+
+  gpointer reserved[8];
+};
+
+/* What a module's entry point returns. */
+typedef struct
+{
+  guint abi; /* POOL_BACKEND_ABI */
+  const char *name;
+  const char *description; /* one line */
+  GType (*get_type) (void);
+  /* whether it can work on this machine; NULL: always */
+  gboolean (*is_available) (GError **error);
+} PoolBackendModule;
+
+/**
+ * POOL_BACKEND_ENTRY_POINT: (skip)
+ *
+ * The name of the one function that a backend module exports: `const PoolBackendModule *(void)`.
+ */
+#define POOL_BACKEND_ENTRY_POINT "pool_backend_module_query"
+
+POOL_AVAILABLE_IN_ALL
+GType pool_backend_get_type (void) G_GNUC_CONST;
+
+/* Up: what a backend has to say; only from within its class functions. */
+POOL_AVAILABLE_IN_ALL
+void pool_backend_deliver (PoolBackend *self, const PoolBackendResult *result);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char *host);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit);
+
+/* What a backend may ask. */
+POOL_AVAILABLE_IN_ALL
+const char *pool_backend_get_function_name (PoolBackend *self, guint function);
+
+G_END_DECLS

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <string.h>
+
+G_BEGIN_DECLS
+
+/* Bytes that grow, are reused, and may be longer than the 4 GiB of a GByteArray. */
+typedef struct
+{
+  guint8 *data;
+  gsize len;
+  gsize capacity;
+} PoolBuffer;
+
+static inline guint8 *
+pool_buffer_reserve (PoolBuffer *self, gsize size)
+{
+  guint8 *place;
+
+  if (G_UNLIKELY (size > self->capacity - self->len))
+    {
+      gsize wanted = self->len + size;
+
+      /* a large value is mostly written at once: no room to spare for it */
+      self->capacity = self->len == 0 ? MAX (wanted, 256) : MAX (wanted, self->capacity * 2);
+      self->data = g_realloc (self->data, self->capacity);
+    }
+  place = self->data + self->len;
+  self->len += size;
+  return place;
+}
+
+static inline void
+pool_buffer_append (PoolBuffer *self, gconstpointer data, gsize size)
+{
+  guint8 *place = pool_buffer_reserve (self, size);
+
+  if (size > 0)
+    memcpy (place, data, size);
+}
+
+static inline void
+pool_buffer_clear (PoolBuffer *self)
+{
+  g_clear_pointer (&self->data, g_free);
+  self->len = self->capacity = 0;
+}
+
+/* Empties it for the next use; memory far beyond what was needed last is given back. */
+static inline void
+pool_buffer_reset (PoolBuffer *self)
+{
+  if (G_UNLIKELY (self->capacity > 1024 * 1024 && self->len < self->capacity / 8))
+    pool_buffer_clear (self);
+  self->len = 0;
+}
+
+static inline guint8 *
+pool_buffer_steal (PoolBuffer *self, gsize *size)
+{
+  guint8 *data = g_steal_pointer (&self->data);
+
+  *size = self->len;
+  self->len = self->capacity = 0;
+  return data;
+}
+
+G_END_DECLS

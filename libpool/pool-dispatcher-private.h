@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-types.h"
+
+G_BEGIN_DECLS
+
+/*
+ * Brings callbacks and signals into the main context that was the thread default when the pool was made. Where nobody
+ * iterates it, they run in the thread that waits for a result, or, after a while, in the engine's.
+ */
+typedef struct _PoolDispatcher PoolDispatcher;
+
+typedef void (*PoolDispatchFunc) (gpointer data);
+
+PoolDispatcher *pool_dispatcher_new (void);
+PoolDispatcher *pool_dispatcher_ref (PoolDispatcher *self);
+void pool_dispatcher_unref (PoolDispatcher *self);
+GMainContext *pool_dispatcher_get_context (PoolDispatcher *self);
+/* @func owns @data; it is called once, without any lock */
+void pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data);
+gboolean pool_dispatcher_has_pending (PoolDispatcher *self);
+/* runs what is pending in this thread, unless another one iterates the context */
+void pool_dispatcher_run (PoolDispatcher *self);
+/* no more will be pushed: the source goes when the last has run */
+void pool_dispatcher_close (PoolDispatcher *self);
+
+G_END_DECLS

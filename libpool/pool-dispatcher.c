@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-dispatcher-private.h"
+
+#include <stdatomic.h>
+
+typedef struct _Item Item;
+
+struct _Item
+{
+  Item *next;
+  PoolDispatchFunc func;
+  gpointer data;
+};
+
+struct _PoolDispatcher
+{
+  gatomicrefcount ref_count;
+  GMainContext *context;
+  GSource *source;
+  _Atomic guint n_pending;
+
+  GMutex lock; /* of the rest; never held while an item runs */
+  Item *first, *last;
+  gboolean closed;
+};
+
+typedef struct
+{
+  GSource source;
+  PoolDispatcher *dispatcher; /* a reference */
+} DispatcherSource;
+
+static Item *
+pop (PoolDispatcher *self)
+{
+  Item *item;
+
+  g_mutex_lock (&self->lock);
+  item = self->first;
+  if (item != NULL)
+    {
+      self->first = item->next;
+      if (self->first == NULL)
+        self->last = NULL;
+    }
+  g_mutex_unlock (&self->lock);
+  return item;
+}
+
+static void
+run_items (PoolDispatcher *self)
+{
+  Item *item;
+  gboolean finished;
+
+  while ((item = pop (self)) != NULL)
+    {
+      item->func (item->data);
+      g_free (item);
+      atomic_fetch_sub (&self->n_pending, 1);
+    }
+
+  g_mutex_lock (&self->lock);
+  finished = self->closed && self->first == NULL;
+  g_mutex_unlock (&self->lock);
+  if (finished)
+    g_source_destroy (self->source);
+}
+
+static gboolean
+source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  PoolDispatcher *self = ((DispatcherSource *) source)->dispatcher;
+
+  g_source_set_ready_time (source, -1);
+  pool_dispatcher_ref (self);
+  run_items (self);
+  pool_dispatcher_unref (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+source_finalize (GSource *source)
+{
+  g_clear_pointer (&((DispatcherSource *) source)->dispatcher, pool_dispatcher_unref);
+}
+
+static GSourceFuncs source_funcs = { NULL, NULL, source_dispatch, source_finalize, NULL, NULL };
+
+PoolDispatcher *
+pool_dispatcher_new (void)
+{
+  PoolDispatcher *self = g_new0 (PoolDispatcher, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  g_mutex_init (&self->lock);
+  self->context = g_main_context_ref_thread_default ();
+  self->source = g_source_new (&source_funcs, sizeof (DispatcherSource));
+  ((DispatcherSource *) self->source)->dispatcher = pool_dispatcher_ref (self);
+  g_source_set_static_name (self->source, "libpool callbacks");
+  g_source_attach (self->source, self->context);
+  return self;
+}
+
+PoolDispatcher *
+pool_dispatcher_ref (PoolDispatcher *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+pool_dispatcher_unref (PoolDispatcher *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_source_unref (self->source);
+  g_main_context_unref (self->context);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+GMainContext *
+pool_dispatcher_get_context (PoolDispatcher *self)
+{
+  return self->context;
+}
+
+void
+pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data)
+{
+  Item *item = g_new (Item, 1);
+  gboolean was_empty;
+
+  *item = (Item){ NULL, func, data };
+  atomic_fetch_add (&self->n_pending, 1);
+  g_mutex_lock (&self->lock);
+  was_empty = self->first == NULL;
+  if (was_empty)
+    self->first = item;
+  else
+    self->last->next = item;
+  self->last = item;
+  g_mutex_unlock (&self->lock);
+
+  if (was_empty)
+    g_source_set_ready_time (self->source, 0);
+}
+
+gboolean
+pool_dispatcher_has_pending (PoolDispatcher *self)
+{
+  return atomic_load_explicit (&self->n_pending, memory_order_relaxed) != 0;
+}
+
+void
+pool_dispatcher_run (PoolDispatcher *self)
+{
+  if (!pool_dispatcher_has_pending (self) || !g_main_context_acquire (self->context))
+    return;
+
+  pool_dispatcher_ref (self);
+  g_main_context_push_thread_default (self->context);
+  run_items (self);
+  g_main_context_pop_thread_default (self->context);
+  g_main_context_release (self->context);
+  pool_dispatcher_unref (self);
+}
+
+void
+pool_dispatcher_close (PoolDispatcher *self)
+{
+  g_mutex_lock (&self->lock);
+  self->closed = TRUE;
+  g_mutex_unlock (&self->lock);
+  /* if nothing is pending this destroys the source; else it is woken already and does so itself */
+  if (!pool_dispatcher_has_pending (self))
+    g_source_destroy (self->source);
+}

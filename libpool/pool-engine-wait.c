@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-engine-private.h"
+
+#include "pool-fork-guard-private.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/*
+ * Who does the work?
+ *
+ * A thread that waits for a result becomes the *pump* if there is none: it dispatches the backend and sleeps in it, so that
+ * a round trip costs no hop between threads. Others that wait meanwhile sleep until their result is there or the
+ * pump leaves and one of them takes over. When nobody waits, the engine's thread does the same on the backend's fd, or,
+ * without that thread, a source in the program's main context.
+ *
+ * While the program itself is busy submitting and waiting, waking the thread for every result would only take the CPU from
+ * the workers, so it then looks after 100 µs instead of at once.
+ */
+#define BUSY_CALLS 16
+#define BUSY_DELAY_MS 0.1
+#define BUSY_DELAYS_MAX 10
+
+/* Callbacks whose context nobody iterates come from the engine's thread after this time. */
+#define DISPATCH_GRACE_MS 50
+
+/* How long wait() spins before it sleeps; a shorter wait does not sleep. */
+#define SPIN_NS 20000
+
+struct _PoolWaiter
+{
+  PoolWaiter *next;
+  PoolJob *job; /* NULL: for anything that happens */
+  GCond cond;
+  gboolean woken;
+};
+
+/* @timeout: seconds, < 0 for ever */
+gint64
+pool_engine_deadline (double timeout)
+{
+  if (timeout < 0 || timeout > 1e9)
+    return -1;
+  return g_get_monotonic_time () + (gint64) (timeout * G_USEC_PER_SEC);
+}
+
+static void
+kick_thread (PoolEngine *self)
+{
+  guint64 one = 1;
+
+  if (self->wake_fd >= 0)
+    while (write (self->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+      ;
+}
+
+static void
+drain_eventfd (int fd)
+{
+  guint64 count;
+
+  while (read (fd, &count, sizeof count) < 0 && errno == EINTR)
+    ;
+}
+
+/* Something happened to @job; NULL: to the pool. */
+void
+pool_engine_wake_locked (PoolEngine *self, PoolJob *job)
+{
+  PoolWaiter *pump = self->pump;
+
+  for (PoolWaiter *waiter = self->waiters; waiter != NULL; waiter = waiter->next)
+    if (waiter->job == NULL || job == NULL || waiter->job == job)
+      {
+        waiter->woken = TRUE;
+        g_cond_signal (&waiter->cond);
+      }
+
+  /* the pump sees for itself what it dispatches; this is for what another thread does meanwhile */
+  if (pump != NULL && (pump->job == NULL || job == NULL || pump->job == job))
+    {
+      POOL_BACKEND_GET_CLASS (self->backend)->kick (self->backend);
+      if (self->thread == NULL)
+        kick_thread (self);
+    }
+}
+
+/* Makes sure that results will be looked after when nobody waits for them. */
+void
+pool_engine_watch_locked (PoolEngine *self)
+{
+  PoolBackendClass *klass;
+
+  atomic_fetch_add_explicit (&self->activity, 1, memory_order_relaxed);
+  if (self->watched || self->pump != NULL || self->backend == NULL ||
+      self->state == POOL_STATE_JOINED ||
+      (self->ledger.n_records == 0 && self->n_alive >= self->settings.backend.processes))
+    return;
+
+  klass = POOL_BACKEND_GET_CLASS (self->backend);
+  self->watched = TRUE;
+  if (klass->arm (self->backend, TRUE) && pool_engine_dispatch_locked (self) &&
+      klass->arm (self->backend, TRUE))
+    kick_thread (self);
+}
+
+static void
+append_waiter (PoolEngine *self, PoolWaiter *waiter)
+{
+  PoolWaiter **p = &self->waiters;
+
+  while (*p != NULL)
+    p = &(*p)->next;
+  *p = waiter;
+}
+
+static void
+remove_waiter (PoolEngine *self, PoolWaiter *waiter)
+{
+  PoolWaiter **p = &self->waiters;
+
+  while (*p != waiter)
+    p = &(*p)->next;
+  *p = waiter->next;
+}
+
+/*
+ * Without the engine's thread nobody but the pump hears of workers that die: after a short spin it sleeps on the fds.
+ */
+static void
+sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 timeout)
+{
+  struct pollfd fds[2] = { { self->wake_fd, POLLIN, 0 },
+                           { klass->get_fd (self->backend), POLLIN, 0 } };
+  struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
+
+  klass->wait (self->backend, kicks, timeout < 0 ? SPIN_NS : MIN (timeout, SPIN_NS));
+  if (klass->get_kicks (self->backend) != kicks || klass->arm (self->backend, TRUE))
+    return;
+  if (ppoll (fds, G_N_ELEMENTS (fds), timeout < 0 ? NULL : &ts, NULL) > 0)
+    {
+      if (fds[0].revents != 0)
+        drain_eventfd (self->wake_fd);
+      if (fds[1].revents != 0)
+        klass->acknowledge (self->backend);
+    }
+}
+
+/* One round as the pump. The lock is given up while it sleeps. */
+static void
+pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
+{
+  PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (self->backend);
+  gint64 timeout = -1;
+  guint kicks;
+
+  if (pool_engine_dispatch_locked (self))
+    {
+      if (self->finished != NULL)
+        {
+          pool_engine_unlock (self);
+          pool_dispatcher_run (self->dispatcher);
+          pool_engine_lock (self);
+        }
+      return;
+    }
+
+  if (deadline >= 0)
+    timeout = MAX (0, deadline - g_get_monotonic_time ()) * 1000;
+  kicks = klass->get_kicks (self->backend);
+  self->pump = waiter;
+  pool_engine_unlock (self);
+  pool_dispatcher_run (self->dispatcher);
+  if (self->settings.threads)
+    klass->wait (self->backend, kicks, timeout);
+  else
+    sleep_on_fds (self, klass, kicks, timeout);
+  pool_engine_lock (self);
+  self->pump = NULL;
+}
+
+static void
+wait_for_pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
+{
+  append_waiter (self, waiter);
+  while (!waiter->woken)
+    {
+      if (deadline < 0)
+        g_cond_wait (&waiter->cond, &self->lock);
+      else if (!g_cond_wait_until (&waiter->cond, &self->lock, deadline))
+        break;
+    }
+  remove_waiter (self, waiter);
+  waiter->woken = FALSE;
+}
+
+/* The pump leaves: somebody else takes over, or the fd is watched. */
+static void
+hand_over_pump (PoolEngine *self)
+{
+  if (self->waiters != NULL && self->pump == NULL)
+    {
+      self->waiters->woken = TRUE;
+      g_cond_signal (&self->waiters->cond);
+    }
+  else
+    pool_engine_watch_locked (self);
+}
+
+/*
+ * Waits until @ready says so, with the lock held, or until @deadline (monotonic µs; < 0: for ever). The lock is given up
+ * meanwhile. Returns what @ready said last.
+ */
+gboolean
+pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
+                         gint64 deadline)
+{
+  PoolWaiter waiter = { NULL, job, { 0 }, FALSE };
+  gboolean pumped = FALSE, result;
+
+  if (ready (data))
+    return TRUE;
+  if (self->orphan)
+    return FALSE;
+
+  g_cond_init (&waiter.cond);
+  while (!(result = ready (data)))
+    {
+      if (deadline >= 0 && g_get_monotonic_time () >= deadline)
+        break;
+      if (self->pump == NULL && self->backend != NULL && self->state != POOL_STATE_JOINED)
+        {
+          if (self->watched)
+            POOL_BACKEND_GET_CLASS (self->backend)->arm (self->backend, FALSE);
+          self->watched = FALSE;
+          pumped = TRUE;
+          pump (self, &waiter, deadline);
+        }
+      else
+        wait_for_pump (self, &waiter, deadline);
+    }
+  if (pumped)
+    hand_over_pump (self);
+  g_cond_clear (&waiter.cond);
+  return result;
+}
+
+/* --- the engine's thread --- */
+
+/* The program is submitting at full speed: let it, for a while. */
+static void
+wait_while_busy (PoolEngine *self, guint *last_activity)
+{
+  for (guint i = 0; i < BUSY_DELAYS_MAX; i++)
+    {
+      guint activity = atomic_load_explicit (&self->activity, memory_order_relaxed);
+      gboolean busy = activity - *last_activity > BUSY_CALLS;
+      const struct timespec delay = { 0, BUSY_DELAY_MS * 1000000 };
+
+      *last_activity = activity;
+      if (!busy)
+        return;
+      nanosleep (&delay, NULL);
+    }
+}
+
+static gboolean
+look_after (PoolEngine *self, gboolean fd_ready)
+{
+  gboolean quit;
+
+  pool_engine_lock (self);
+  quit = self->quit;
+  if (self->backend != NULL && self->state != POOL_STATE_JOINED)
+    {
+      if (fd_ready)
+        POOL_BACKEND_GET_CLASS (self->backend)->acknowledge (self->backend);
+      self->watched = FALSE;
+      pool_engine_dispatch_locked (self);
+      pool_engine_watch_locked (self);
+    }
+  pool_engine_unlock (self);
+  return quit;
+}
+
+static gpointer
+engine_thread (gpointer data)
+{
+  PoolEngine *self = data;
+  guint last_activity = 0;
+  struct pollfd fds[2];
+  int timeout = -1;
+
+  pool_fork_guard_thread_begin ();
+  fds[0] = (struct pollfd){ self->wake_fd, POLLIN, 0 };
+  pool_engine_lock (self);
+  fds[1] = (struct pollfd){ POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), POLLIN, 0 };
+  pool_engine_unlock (self);
+
+  for (;;)
+    {
+      int n;
+
+      pool_fork_guard_leave ();
+      n = poll (fds, G_N_ELEMENTS (fds), timeout);
+      if (n > 0)
+        wait_while_busy (self, &last_activity);
+      pool_fork_guard_enter ();
+
+      if (fds[0].revents != 0)
+        drain_eventfd (self->wake_fd);
+      if (look_after (self, fds[1].revents != 0))
+        break;
+
+      /* callbacks: their context first gets the chance to run them */
+      if (n == 0 && pool_dispatcher_has_pending (self->dispatcher))
+        {
+          pool_fork_guard_enter_program ();
+          pool_dispatcher_run (self->dispatcher);
+          pool_fork_guard_leave_program ();
+        }
+      timeout = pool_dispatcher_has_pending (self->dispatcher) ? DISPATCH_GRACE_MS : -1;
+    }
+
+  pool_fork_guard_thread_end ();
+  pool_engine_unref (self);
+  return NULL;
+}
+
+static gboolean
+source_ready (gint fd, GIOCondition condition, gpointer user_data)
+{
+  look_after (user_data, TRUE);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Called with the lock held, after the backend has started. */
+void
+pool_engine_start_thread (PoolEngine *self)
+{
+  self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->settings.threads)
+    {
+      self->thread = g_thread_new ("libpool", engine_thread, pool_engine_ref (self));
+      return;
+    }
+
+  self->source =
+      g_unix_fd_source_new (POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), G_IO_IN);
+  g_source_set_callback (self->source, (GSourceFunc) (gpointer) source_ready, self, NULL);
+  g_source_attach (self->source, pool_dispatcher_get_context (self->dispatcher));
+}
+
+/* Called without the lock. */
+void
+pool_engine_stop_thread (PoolEngine *self)
+{
+  GThread *thread;
+
+  pool_engine_lock (self);
+  self->quit = TRUE;
+  thread = g_steal_pointer (&self->thread);
+  kick_thread (self);
+  pool_engine_unlock (self);
+
+  if (self->source != NULL)
+    {
+      g_source_destroy (self->source);
+      g_clear_pointer (&self->source, g_source_unref);
+    }
+  if (thread == NULL)
+    return;
+  if (thread == g_thread_self ())
+    g_thread_unref (thread); /* a callback in it let go of the pool: it ends by itself */
+  else
+    g_thread_join (thread);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-types.h"
+
+G_BEGIN_DECLS
+
+/*
+ * Threads of the library stand still while it forks: they hold the guard whenever they run library code, and leave it
+ * to sleep and to run code of the program. So a program whose only other threads are ours counts as one with a single
+ * thread, and a child cannot inherit a lock that one of them held.
+ */
+POOL_EXPORT
+void pool_fork_guard_thread_begin (void); /* this is a thread of the library; enters */
+POOL_EXPORT
+void pool_fork_guard_thread_end (void);
+POOL_EXPORT
+void pool_fork_guard_enter (void);
+POOL_EXPORT
+void pool_fork_guard_leave (void);
+POOL_EXPORT
+void pool_fork_guard_enter_program (void); /* around a callback of the program: counts as its thread */
+POOL_EXPORT
+void pool_fork_guard_leave_program (void);
+
+/* Around a fork, in the program's thread. Returns the number of threads that are not ours. */
+POOL_EXPORT
+guint pool_fork_guard_lock (void);
+POOL_EXPORT
+void pool_fork_guard_unlock (void);
+POOL_EXPORT
+void pool_fork_guard_reset_in_child (void);
+
+/* How often this process was forked from one that had the library: objects of the parent do not work in the child. */
+POOL_EXPORT
+guint pool_fork_generation (void);
+
+G_END_DECLS

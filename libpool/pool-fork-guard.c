@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-fork-guard-private.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static GRWLock guard;
+static _Atomic guint n_still; /* our threads that hold, or wait for, the guard: not the program's */
+static _Atomic guint generation;
+
+static void
+count_fork (void)
+{
+  atomic_fetch_add (&generation, 1);
+}
+
+guint
+pool_fork_generation (void)
+{
+  static gsize once;
+
+  if (g_once_init_enter (&once))
+    {
+      pthread_atfork (NULL, NULL, count_fork);
+      g_once_init_leave (&once, 1);
+    }
+  return atomic_load_explicit (&generation, memory_order_relaxed);
+}
+
+void
+pool_fork_guard_enter (void)
+{
+  g_rw_lock_reader_lock (&guard);
+}
+
+void
+pool_fork_guard_leave (void)
+{
+  g_rw_lock_reader_unlock (&guard);
+}
+
+void
+pool_fork_guard_thread_begin (void)
+{
+  pool_fork_guard_enter ();
+  atomic_fetch_add (&n_still, 1);
+}
+
+void
+pool_fork_guard_thread_end (void)
+{
+  atomic_fetch_sub (&n_still, 1);
+  pool_fork_guard_leave ();
+}
+
+void
+pool_fork_guard_enter_program (void)
+{
+  atomic_fetch_sub (&n_still, 1);
+  pool_fork_guard_leave ();
+}
+
+void
+pool_fork_guard_leave_program (void)
+{
+  pool_fork_guard_enter ();
+  atomic_fetch_add (&n_still, 1);
+}
+
+static guint
+count_threads (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, NULL);
+  guint n = 0;
+
+  /* without /proc nothing is known: assume the worst */
+  if (dir == NULL)
+    return G_MAXUINT16;
+  while (g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+guint
+pool_fork_guard_lock (void)
+{
+  guint n, ours;
+
+  g_rw_lock_writer_lock (&guard);
+  n = count_threads ();
+  ours = atomic_load (&n_still);
+  return n > ours ? n - ours : 1;
+}
+
+void
+pool_fork_guard_unlock (void)
+{
+  g_rw_lock_writer_unlock (&guard);
+}
+
+/* Only the forking thread exists in the child, and it holds the lock. */
+void
+pool_fork_guard_reset_in_child (void)
+{
+  g_rw_lock_writer_unlock (&guard);
+  atomic_store (&n_still, 0);
+}

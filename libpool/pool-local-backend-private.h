@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-backend.h"
+#include "pool-ring-private.h"
+
+G_BEGIN_DECLS
+
+/*
+ * What backends with workers on this machine have in common: tasks and results through a ring (pool-ring-private.h). A
+ * subclass makes the memory and the workers, and says where arguments and results lie in that memory.
+ */
+#define POOL_TYPE_LOCAL_BACKEND (pool_local_backend_get_type ())
+#define POOL_LOCAL_BACKEND(o) (G_TYPE_CHECK_INSTANCE_CAST ((o), POOL_TYPE_LOCAL_BACKEND, PoolLocalBackend))
+#define POOL_LOCAL_BACKEND_CLASS(k)                                                                \
+  (G_TYPE_CHECK_CLASS_CAST ((k), POOL_TYPE_LOCAL_BACKEND, PoolLocalBackendClass))
+#define POOL_LOCAL_BACKEND_GET_CLASS(o)                                                            \
+  (G_TYPE_INSTANCE_GET_CLASS ((o), POOL_TYPE_LOCAL_BACKEND, PoolLocalBackendClass))
+
+typedef struct _PoolLocalBackend PoolLocalBackend;
+typedef struct _PoolLocalBackendClass PoolLocalBackendClass;
+
+/* The manager's own knowledge of the task in a slot. */
+typedef struct
+{
+  guint64 handle;
+  guint n_items;
+  const guint8 *data; /* the argument, as the manager sees it */
+  gsize size;
+  guint8 *placed;  /* a copy that place_argument() made, or NULL */
+  guint8 *adopted; /* the argument, of a task that has ended for the engine, or NULL */
+  gboolean adopted_is_ours; /* free_payload() frees it, not g_free() */
+} PoolLocalSlot;
+
+struct _PoolLocalBackend
+{
+  PoolBackend parent_instance;
+
+  PoolRing ring;
+  PoolLocalSlot *slots;
+  int event_fd;
+  int epoll_fd;
+  gboolean control_ready; /* an fd of the subclass is */
+};
+
+struct _PoolLocalBackendClass
+{
+  PoolBackendClass parent_class;
+
+  /* Makes a task's argument (too long for the slot) visible to workers: sets ring_slot->data; FALSE: no memory now. */
+  gboolean (*place_argument) (PoolLocalBackend *self, PoolLocalSlot *slot, PoolRingSlot *ring_slot);
+  void (*release_argument) (PoolLocalBackend *self, PoolLocalSlot *slot);
+  /* Finds a result's bytes (not inline, not a reference) and checks that they lie where the worker may write. */
+  gboolean (*open_result) (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result,
+                           PoolBackendResult *result);
+  /* Afterwards; the result's bytes have been let go of. May be NULL. */
+  void (*close_result) (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result);
+  /* A message of a worker that is not a result. */
+  void (*handle_message) (PoolLocalBackend *self, guint worker, const PoolRingResult *message);
+  /* A worker broke the rules: end it. */
+  void (*punish) (PoolLocalBackend *self, guint worker);
+  /* The subclass's own fds, when control_ready was set; TRUE if something happened. */
+  gboolean (*dispatch_control) (PoolLocalBackend *self);
+};
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolLocalBackend, g_object_unref)
+
+POOL_EXPORT
+GType pool_local_backend_get_type (void) G_GNUC_CONST;
+
+/* How large the ring is for so many workers. */
+POOL_EXPORT
+void pool_local_backend_plan (guint processes, guint *n_slots, guint *n_results, guint *max_workers);
+/* Before workers are made. Takes nothing: @memory is the subclass's. */
+POOL_EXPORT
+gboolean pool_local_backend_open (PoolLocalBackend *self, gpointer memory, guint processes,
+                                  GError **error);
+POOL_EXPORT
+void pool_local_backend_close (PoolLocalBackend *self);
+POOL_EXPORT
+gboolean pool_local_backend_watch_fd (PoolLocalBackend *self, int fd);
+POOL_EXPORT
+void pool_local_backend_withdraw (PoolLocalBackend *self);
+/* Results of a worker, taken before its death is dealt with; TRUE if there were any. */
+POOL_EXPORT
+gboolean pool_local_backend_drain (PoolLocalBackend *self, guint worker);
+/*
+ * The end of a worker whose results have been drained: fills in which task it ran, frees what it held, and tells the
+ * engine.
+ */
+POOL_EXPORT
+void pool_local_backend_worker_gone (PoolLocalBackend *self, PoolBackendExit *exit);
+
+G_END_DECLS

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-local-backend-private.h"
+
+#include "pool-error.h"
+#include "pool-value-private.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+G_DEFINE_ABSTRACT_TYPE (PoolLocalBackend, pool_local_backend, POOL_TYPE_BACKEND)
+
+void
+pool_local_backend_plan (guint processes, guint *n_slots, guint *n_results, guint *max_workers)
+{
+  guint n = 1024;
+
+  while (n < 4 * processes)
+    n *= 2;
+  *n_slots = n;
+  /* as long as the task ring for usual pools: such a result ring can never be full */
+  *n_results = processes <= 16 ? n : 128;
+  *max_workers = CLAMP (4 * processes, 64, POOL_RING_MAX_WORKERS);
+}
+
+gboolean
+pool_local_backend_watch_fd (PoolLocalBackend *self, int fd)
+{
+  struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+  return epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+gboolean
+pool_local_backend_open (PoolLocalBackend *self, gpointer memory, guint processes, GError **error)
+{
+  guint n_slots, n_results, max_workers;
+
+  self->event_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  self->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+  if (self->event_fd < 0 || self->epoll_fd < 0 ||
+      !pool_local_backend_watch_fd (self, self->event_fd))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No descriptors for a pool: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+
+  pool_local_backend_plan (processes, &n_slots, &n_results, &max_workers);
+  pool_ring_init (&self->ring, memory, n_slots, n_results, max_workers, self->event_fd);
+  self->slots = g_new0 (PoolLocalSlot, n_slots);
+  return TRUE;
+}
+
+/* --- slots --- */
+
+static void
+free_adopted (PoolLocalBackend *self, PoolLocalSlot *slot)
+{
+  if (slot->adopted_is_ours)
+    POOL_BACKEND_GET_CLASS (self)->free_payload (POOL_BACKEND (self), slot->adopted);
+  else
+    g_free (slot->adopted);
+  slot->adopted = NULL;
+}
+
+static void
+release_slot (PoolLocalBackend *self, guint index)
+{
+  PoolLocalSlot *slot = &self->slots[index];
+
+  if (slot->placed != NULL)
+    POOL_LOCAL_BACKEND_GET_CLASS (self)->release_argument (self, slot);
+  if (G_UNLIKELY (slot->adopted != NULL))
+    free_adopted (self, slot);
+  slot->handle = 0;
+  pool_ring_release (&self->ring, index);
+}
+
+static int
+find_slot (PoolLocalBackend *self, guint64 handle)
+{
+  for (guint i = 0; i < self->ring.header->n_slots; i++)
+    if (self->ring.busy[i] && self->slots[i].handle == handle)
+      return i;
+  return -1;
+}
+
+/* Takes everything back that no worker has claimed, without telling anybody. */
+void
+pool_local_backend_withdraw (PoolLocalBackend *self)
+{
+  for (guint i = 0; i < self->ring.header->n_slots; i++)
+    if (pool_ring_take_back (&self->ring, i))
+      release_slot (self, i);
+}
+
+void
+pool_local_backend_close (PoolLocalBackend *self)
+{
+  for (guint i = 0; self->slots != NULL && i < self->ring.header->n_slots; i++)
+    if (self->slots[i].adopted != NULL)
+      free_adopted (self, &self->slots[i]);
+  pool_ring_clear (&self->ring);
+  g_clear_pointer (&self->slots, g_free);
+  if (self->event_fd >= 0)
+    close (self->event_fd);
+  if (self->epoll_fd >= 0)
+    close (self->epoll_fd);
+  self->event_fd = self->epoll_fd = -1;
+}
+
+/* --- tasks --- */
+
+static guint
+pool_local_backend_get_room (PoolBackend *backend)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+
+  return pool_ring_room (&self->ring);
+}
+
+static gboolean
+fill_slot (PoolLocalBackend *self, PoolRingSlot *ring_slot, PoolLocalSlot *slot,
+           const PoolBackendTask *task)
+{
+  *slot = (PoolLocalSlot){ task->handle, task->n_items, task->data, task->size, NULL, NULL, FALSE };
+  ring_slot->function = task->function;
+  ring_slot->handle = task->handle;
+  ring_slot->id = task->id;
+  ring_slot->attempt = task->attempt;
+  ring_slot->n_items = task->n_items;
+  ring_slot->flags = task->flags;
+  ring_slot->size = task->size;
+  if (task->size <= POOL_RING_INLINE)
+    {
+      ring_slot->flags |= POOL_RING_DATA_INLINE;
+      if (task->size > 0)
+        memcpy (ring_slot->bytes, task->data, task->size);
+      return TRUE;
+    }
+  return POOL_LOCAL_BACKEND_GET_CLASS (self)->place_argument (self, slot, ring_slot);
+}
+
+static void
+refuse (PoolLocalBackend *self, const PoolBackendTask *task)
+{
+  g_autoptr (GError) error =
+      g_error_new (POOL_ERROR, POOL_ERROR_ENCODING,
+                   "Task %" G_GUINT64_FORMAT ": there is no memory to send %" G_GSIZE_FORMAT " bytes",
+                   task->id, task->size);
+  PoolBackendResult result = { .handle = task->handle, .kind = POOL_RESULT_ERROR };
+  PoolBuffer buffer = { 0 };
+
+  pool_error_encode (error, &buffer);
+  result.data = buffer.data;
+  result.size = buffer.len;
+  pool_backend_deliver (POOL_BACKEND (self), &result);
+  pool_buffer_clear (&buffer);
+}
+
+static guint
+pool_local_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks, guint n)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  guint accepted;
+
+  for (accepted = 0; accepted < n; accepted++)
+    {
+      guint index;
+      PoolRingSlot *ring_slot = pool_ring_reserve (&self->ring, &index);
+
+      if (ring_slot == NULL)
+        break;
+      if (G_UNLIKELY (!fill_slot (self, ring_slot, &self->slots[index], &tasks[accepted])))
+        {
+          /* memory comes back with the tasks that are out; when none is, there will never be enough */
+          if (self->ring.n_outstanding > 0)
+            break;
+          refuse (self, &tasks[accepted]);
+          continue;
+        }
+      pool_ring_commit (&self->ring, index);
+    }
+  pool_ring_publish (&self->ring);
+  return accepted;
+}
+
+static void
+pool_local_backend_adopt_payload (PoolBackend *backend, guint64 handle, guint8 *payload,
+                                  gboolean is_ours)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  int index = find_slot (self, handle);
+
+  g_assert (index >= 0);
+  self->slots[index].adopted = payload;
+  self->slots[index].adopted_is_ours = is_ours;
+}
+
+static gboolean
+pool_local_backend_cancel (PoolBackend *backend, guint64 handle)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  int index = find_slot (self, handle);
+
+  if (index < 0 || !pool_ring_take_back (&self->ring, index))
+    return FALSE;
+  release_slot (self, index);
+  return TRUE;
+}
+
+static inline guint16
+progress_serial (guint64 handle)
+{
+  return handle >> 32;
+}
+
+static guint
+pool_local_backend_split (PoolBackend *backend, guint64 handle, guint n_items)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  int index = find_slot (self, handle);
+  guint32 word;
+
+  if (index < 0)
+    return 0;
+
+  word = atomic_load (&self->ring.slots[index].word);
+  for (guint i = 0; i < atomic_load (&self->ring.n_workers); i++)
+    if (self->ring.alive[i] &&
+        word == (POOL_SLOT_RUNNING | atomic_load (&self->ring.words[i].incarnation) << 2))
+      {
+        guint first = pool_progress_take_back (&self->ring.words[i].progress,
+                                               progress_serial (handle), n_items);
+
+        if (first != 0)
+          self->slots[index].n_items = first;
+        return first;
+      }
+  return 0;
+}
+
+static void
+pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *handle, guint64 *done)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  guint32 current;
+
+  *handle = *done = 0;
+  if (self->slots == NULL || worker >= self->ring.header->max_workers)
+    return;
+
+  *done = atomic_load (&self->ring.words[worker].done);
+  current = atomic_load (&self->ring.words[worker].current);
+  if (current == 0 || current > self->ring.header->n_slots || !self->ring.busy[current - 1])
+    return;
+  if (atomic_load (&self->ring.slots[current - 1].word) ==
+      (POOL_SLOT_RUNNING | atomic_load (&self->ring.words[worker].incarnation) << 2))
+    *handle = self->slots[current - 1].handle;
+}
+
+/* --- results --- */
+
+static gboolean
+owns_slot (PoolLocalBackend *self, guint worker, const PoolRingResult *result)
+{
+  guint32 claimed =
+      POOL_SLOT_RUNNING | atomic_load_explicit (&self->ring.words[worker].incarnation,
+                                                memory_order_relaxed) << 2;
+
+  return result->slot < self->ring.header->n_slots && self->ring.busy[result->slot] &&
+         self->slots[result->slot].handle == result->handle &&
+         atomic_load_explicit (&self->ring.slots[result->slot].word, memory_order_relaxed) == claimed;
+}
+
+static gboolean
+open_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result,
+             PoolBackendResult *result)
+{
+  PoolLocalSlot *slot = &self->slots[ring_result->slot];
+
+  result->handle = ring_result->handle;
+  result->worker = worker;
+  result->kind = ring_result->kind & POOL_RING_KIND_MASK;
+  result->n_items = ring_result->n_items;
+  result->run_time = ring_result->run_time;
+  result->size = ring_result->size;
+  result->bytes = NULL;
+  result->is_reference = FALSE;
+  if (G_UNLIKELY (result->kind == POOL_RESULT_NONE || result->kind > POOL_RESULT_LAST))
+    return FALSE;
+
+  if (G_LIKELY (ring_result->kind & POOL_RING_DATA_INLINE))
+    {
+      result->data = ring_result->bytes;
+      return ring_result->size <= POOL_RING_INLINE;
+    }
+  if (ring_result->kind & POOL_RING_DATA_REFERENCE)
+    {
+      result->is_reference = TRUE;
+      result->data = slot->data + ring_result->data;
+      return ring_result->data <= slot->size && ring_result->size <= slot->size - ring_result->data;
+    }
+  return POOL_LOCAL_BACKEND_GET_CLASS (self)->open_result (self, worker, ring_result, result);
+}
+
+static void
+take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result)
+{
+  PoolLocalBackendClass *klass = POOL_LOCAL_BACKEND_GET_CLASS (self);
+  PoolBackendResult result = { 0 };
+
+  if (G_UNLIKELY (ring_result->kind & POOL_RING_MESSAGE))
+    {
+      klass->handle_message (self, worker, ring_result);
+      return;
+    }
+  if (G_UNLIKELY (!owns_slot (self, worker, ring_result) ||
+                  !open_result (self, worker, ring_result, &result)))
+    {
+      klass->punish (self, worker);
+      return;
+    }
+
+  pool_backend_deliver (POOL_BACKEND (self), &result);
+  g_clear_pointer (&result.bytes, g_bytes_unref);
+  if (klass->close_result != NULL &&
+      !(ring_result->kind & (POOL_RING_DATA_INLINE | POOL_RING_DATA_REFERENCE)))
+    klass->close_result (self, worker, ring_result);
+  release_slot (self, ring_result->slot);
+}
+
+gboolean
+pool_local_backend_drain (PoolLocalBackend *self, guint worker)
+{
+  PoolRingResult result;
+  guint n = 0;
+
+  /* never more than a ring of them in one go: a worker that lies must not keep us here */
+  while (n < self->ring.header->n_results && pool_ring_next_result (&self->ring, worker, &result))
+    {
+      take_result (self, worker, &result);
+      n++;
+    }
+  if (n == 0)
+    return FALSE;
+  pool_ring_consumed (&self->ring, worker);
+  return TRUE;
+}
+
+static gboolean
+pool_local_backend_dispatch (PoolBackend *backend)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  gboolean any = FALSE;
+
+  if (self->slots == NULL)
+    return FALSE;
+
+  if (G_UNLIKELY (self->control_ready))
+    {
+      self->control_ready = FALSE;
+      any = POOL_LOCAL_BACKEND_GET_CLASS (self)->dispatch_control (self);
+    }
+  for (guint i = 0; i < atomic_load_explicit (&self->ring.n_workers, memory_order_relaxed); i++)
+    if (self->ring.alive[i] && pool_local_backend_drain (self, i))
+      any = TRUE;
+  return any;
+}
+
+static void
+give_back_orphans (PoolLocalBackend *self)
+{
+  PoolBackendResult result = { .kind = POOL_RESULT_NONE };
+  guint index;
+
+  while (pool_ring_next_orphan (&self->ring, &index))
+    {
+      result.handle = self->slots[index].handle;
+      release_slot (self, index);
+      pool_backend_deliver (POOL_BACKEND (self), &result);
+    }
+}
+
+void
+pool_local_backend_worker_gone (PoolLocalBackend *self, PoolBackendExit *exit)
+{
+  guint64 word = atomic_load (&self->ring.words[exit->worker].progress);
+  int index = pool_ring_worker_reap (&self->ring, exit->worker);
+
+  exit->handle = 0;
+  exit->item = 0;
+  if (index >= 0)
+    {
+      PoolLocalSlot *slot = &self->slots[index];
+
+      exit->handle = slot->handle;
+      if (slot->n_items > 1 && pool_progress_serial (word) == progress_serial (slot->handle) &&
+          pool_progress_started (word) > 0)
+        exit->item = pool_progress_started (word) - 1;
+      release_slot (self, index);
+    }
+  give_back_orphans (self);
+  pool_backend_worker_down (POOL_BACKEND (self), exit);
+}
+
+/* --- waiting --- */
+
+static int
+pool_local_backend_get_fd (PoolBackend *backend)
+{
+  return POOL_LOCAL_BACKEND (backend)->epoll_fd;
+}
+
+static void
+pool_local_backend_acknowledge (PoolBackend *backend)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  struct epoll_event events[4];
+  int n = epoll_wait (self->epoll_fd, events, G_N_ELEMENTS (events), 0);
+
+  for (int i = 0; i < n; i++)
+    if (events[i].data.fd == self->event_fd)
+      {
+        guint64 count;
+
+        while (read (self->event_fd, &count, sizeof count) < 0 && errno == EINTR)
+          ;
+      }
+    else
+      self->control_ready = TRUE;
+}
+
+static gboolean
+pool_local_backend_arm (PoolBackend *backend, gboolean on)
+{
+  return pool_ring_arm (&POOL_LOCAL_BACKEND (backend)->ring, on);
+}
+
+static void
+pool_local_backend_wait (PoolBackend *backend, guint kicks, gint64 timeout)
+{
+  pool_ring_wait (&POOL_LOCAL_BACKEND (backend)->ring, kicks, timeout);
+}
+
+static guint
+pool_local_backend_get_kicks (PoolBackend *backend)
+{
+  return atomic_load (&POOL_LOCAL_BACKEND (backend)->ring.kicks);
+}
+
+static void
+pool_local_backend_kick (PoolBackend *backend)
+{
+  pool_ring_kick (&POOL_LOCAL_BACKEND (backend)->ring);
+}
+
+static void
+pool_local_backend_class_init (PoolLocalBackendClass *klass)
+{
+  PoolBackendClass *backend_class = POOL_BACKEND_CLASS (klass);
+
+  backend_class->adopt_payload = pool_local_backend_adopt_payload;
+  backend_class->get_room = pool_local_backend_get_room;
+  backend_class->submit = pool_local_backend_submit;
+  backend_class->cancel = pool_local_backend_cancel;
+  backend_class->split = pool_local_backend_split;
+  backend_class->get_worker = pool_local_backend_get_worker;
+  backend_class->dispatch = pool_local_backend_dispatch;
+  backend_class->get_fd = pool_local_backend_get_fd;
+  backend_class->acknowledge = pool_local_backend_acknowledge;
+  backend_class->arm = pool_local_backend_arm;
+  backend_class->wait = pool_local_backend_wait;
+  backend_class->get_kicks = pool_local_backend_get_kicks;
+  backend_class->kick = pool_local_backend_kick;
+}
+
+static void
+pool_local_backend_init (PoolLocalBackend *self)
+{
+  self->event_fd = self->epoll_fd = -1;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-engine-private.h"
+#include "pool-manager.h"
+
+G_BEGIN_DECLS
+
+/* The work queue of put() and get(); its fields are guarded by the engine's lock. */
+typedef struct
+{
+  GQueue results; /* PoolApplyResult, in the order of put() */
+  guint size;     /* 0: twice the processes */
+  gboolean ordered;
+  GThread *feeder;
+  gboolean feeding;
+  gboolean fed; /* put_async() was called */
+} PoolManagerQueue;
+
+struct _PoolManager
+{
+  GObject parent_instance;
+
+  PoolEngine *engine;
+  char *backend;
+  int processes;
+  gboolean processes_set;
+  char *target;
+  GType target_type;
+  gboolean daemon;
+  PoolManagerQueue queue;
+  gint64 alive_asked; /* monotonic µs; is_alive() is cached */
+  gboolean alive;
+};
+
+/* The task that a call names, or the pool's target. */
+const char *pool_manager_get_task (PoolManager *self, const char *task);
+void pool_manager_queue_clear (PoolManager *self);
+
+PoolResultIterator *pool_result_iterator_new (PoolManager *manager, const char *task, gboolean star,
+                                              gboolean ordered, guint chunksize, PoolNextFunc next,
+                                              gpointer user_data, GDestroyNotify destroy);
+
+G_END_DECLS

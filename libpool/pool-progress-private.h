@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-types.h"
+
+#include <stdatomic.h>
+
+G_BEGIN_DECLS
+
+/* How an argument travels (PoolBackendTask.flags). */
+enum
+{
+  POOL_CALL_VALUE = 1 << 0,  /* an encoded GVariant; else bytes */
+  POOL_CALL_PACKED = 1 << 1, /* a batch of them; else one */
+  POOL_CALL_TIMED = 1 << 2,  /* the worker measures the run time */
+};
+
+typedef enum
+{
+  POOL_RESULT_NONE,
+  POOL_RESULT_BYTES,
+  POOL_RESULT_VALUE,
+  POOL_RESULT_PACKED,
+  POOL_RESULT_PACKED_VALUES,
+  POOL_RESULT_ERROR,
+  POOL_RESULT_LAST = POOL_RESULT_ERROR,
+} PoolResultKind;
+
+/*
+ * How far a worker is in a batch: serial:16 | items started:24 | items to do:24, in one word, so that the worker can
+ * start an item and the manager can take the rest back without a lock. After a death it says which item was running.
+ */
+typedef _Atomic guint64 PoolProgress;
+
+#define POOL_PROGRESS_MAX_ITEMS ((1u << 24) - 1)
+
+static inline guint64
+pool_progress_pack (guint16 serial, guint started, guint end)
+{
+  return ((guint64) serial << 48) | ((guint64) started << 24) | end;
+}
+
+static inline guint
+pool_progress_started (guint64 word)
+{
+  return (word >> 24) & POOL_PROGRESS_MAX_ITEMS;
+}
+
+static inline guint
+pool_progress_end (guint64 word)
+{
+  return word & POOL_PROGRESS_MAX_ITEMS;
+}
+
+static inline guint16
+pool_progress_serial (guint64 word)
+{
+  return word >> 48;
+}
+
+static inline void
+pool_progress_begin (PoolProgress *self, guint16 serial, guint n_items)
+{
+  atomic_store_explicit (self, pool_progress_pack (serial, 0, n_items), memory_order_release);
+}
+
+/* Worker: may item @next of @n_items be started? Marks it started. */
+static inline gboolean
+pool_progress_next (PoolProgress *self, guint n_items, guint next)
+{
+  guint64 word;
+
+  if (self == NULL)
+    return next < n_items;
+
+  word = atomic_load_explicit (self, memory_order_relaxed);
+  do
+    if (next >= pool_progress_end (word))
+      return FALSE;
+  while (!atomic_compare_exchange_weak_explicit (self, &word, word + (1u << 24), memory_order_acq_rel,
+                                                 memory_order_relaxed));
+  return TRUE;
+}
+
+/*
+ * Manager: takes back the later half of the items that have not been started of the batch @serial. Returns the first
+ * item that was taken, or 0 if there was nothing to take (the first item of a batch is never taken back).
+ */
+static inline guint
+pool_progress_take_back (PoolProgress *self, guint16 serial, guint n_items)
+{
+  guint64 word = atomic_load_explicit (self, memory_order_acquire);
+  guint started, end, keep;
+
+  do
+    {
+      started = pool_progress_started (word);
+      end = pool_progress_end (word);
+      if (pool_progress_serial (word) != serial || end != n_items || started == 0 || started >= end)
+        return 0;
+      keep = started + (end - started) / 2;
+    }
+  while (!atomic_compare_exchange_weak_explicit (self, &word,
+                                                 pool_progress_pack (serial, started, keep),
+                                                 memory_order_acq_rel, memory_order_acquire));
+  return keep;
+}
+
+G_END_DECLS

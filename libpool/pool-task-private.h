@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-buffer-private.h"
+#include "pool-task.h"
+
+G_BEGIN_DECLS
+
+/*
+ * A reply of at least this many bytes that lies within the argument is passed by reference, not copied: the pool
+ * hands the argument's memory on to the caller.
+ */
+#define POOL_TASK_REFERENCE_MIN 4096
+
+/* The running call; belongs to one worker, which reuses it for call after call. */
+struct _PoolTask
+{
+  GObject parent_instance;
+
+  guint64 id;
+  const char *name;
+  guint attempt;
+  guint worker;
+  GVariant *static_args;
+  GCancellable *cancellable; /* made when first asked for */
+
+  const guint8 *args; /* the whole argument of a lone call on bytes, or NULL */
+  gsize args_size;
+  const guint8 *reference; /* a reply that lies within args */
+  gsize reference_size;
+  PoolBuffer reply;
+};
+
+POOL_EXPORT
+PoolTask *pool_task_new (guint worker, GVariant *static_args);
+
+G_END_DECLS

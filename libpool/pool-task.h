@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-types.h"
+
+G_BEGIN_DECLS
+
+#define POOL_TYPE_TASK (pool_task_get_type ())
+
+POOL_AVAILABLE_IN_ALL
+G_DECLARE_FINAL_TYPE (PoolTask, pool_task, POOL, TASK, GObject)
+
+POOL_AVAILABLE_IN_ALL
+guint64 pool_task_get_id (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+const char *pool_task_get_name (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+guint pool_task_get_attempt (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+guint pool_task_get_worker (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+GVariant *pool_task_get_static_args (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+GCancellable *pool_task_get_cancellable (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+void pool_task_reply (PoolTask *self, const guint8 *data, gsize size);
+POOL_AVAILABLE_IN_ALL
+guint8 *pool_task_reserve_reply (PoolTask *self, gsize size);
+
+G_END_DECLS

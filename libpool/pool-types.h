@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-macros.h"
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+typedef struct _PoolManager PoolManager;
+typedef struct _PoolTask PoolTask;
+typedef struct _PoolCallOptions PoolCallOptions;
+typedef struct _PoolAsyncResult PoolAsyncResult;
+typedef struct _PoolApplyResult PoolApplyResult;
+typedef struct _PoolMapResult PoolMapResult;
+typedef struct _PoolResultIterator PoolResultIterator;
+typedef struct _PoolWorkerInfo PoolWorkerInfo;
+
+/**
+ * PoolState:
+ * @POOL_STATE_NEW: made, not started
+ * @POOL_STATE_RUN: takes and runs tasks
+ * @POOL_STATE_CLOSE: takes no more tasks, finishes those it has
+ * @POOL_STATE_TERMINATE: ended at once; unfinished tasks have failed
+ * @POOL_STATE_JOINED: all workers are gone
+ * @POOL_STATE_BROKEN: no worker can be kept alive; every task fails
+ *
+ * The life of a pool, in this order.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_STATE_NEW,
+  POOL_STATE_RUN,
+  POOL_STATE_CLOSE,
+  POOL_STATE_TERMINATE,
+  POOL_STATE_JOINED,
+  POOL_STATE_BROKEN,
+} PoolState;
+
+/**
+ * PoolStartMethod:
+ * @POOL_START_METHOD_AUTO: `fork` while the program has one thread; else the clean copy that
+ *   [func@init] keeps; else `forkserver`
+ * @POOL_START_METHOD_FORK: workers are forked from the program: functions and globals are inherited
+ * @POOL_START_METHOD_FORKSERVER: workers are forked from the `pool-worker` helper, which loads task modules
+ * @POOL_START_METHOD_SPAWN: every worker is a fresh `pool-worker` process
+ *
+ * How a backend that runs processes makes them.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_START_METHOD_AUTO,
+  POOL_START_METHOD_FORK,
+  POOL_START_METHOD_FORKSERVER,
+  POOL_START_METHOD_SPAWN,
+} PoolStartMethod;
+
+/**
+ * PoolWorkerState:
+ * @POOL_WORKER_STATE_STARTING: being made, or running the initializer
+ * @POOL_WORKER_STATE_IDLE: waits for a task
+ * @POOL_WORKER_STATE_BUSY: runs a task
+ * @POOL_WORKER_STATE_GONE: has ended
+ *
+ * What a worker is doing.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_WORKER_STATE_STARTING,
+  POOL_WORKER_STATE_IDLE,
+  POOL_WORKER_STATE_BUSY,
+  POOL_WORKER_STATE_GONE,
+} PoolWorkerState;
+
+/**
+ * PoolDownReason:
+ * @POOL_DOWN_REASON_NONE: the worker is alive
+ * @POOL_DOWN_REASON_ASKED: the pool asked it to end
+ * @POOL_DOWN_REASON_EXITED: it called `exit()`, or its task did
+ * @POOL_DOWN_REASON_CRASHED: a signal ended it
+ * @POOL_DOWN_REASON_RECYCLED: it had run as many tasks as it may
+ * @POOL_DOWN_REASON_TIMED_OUT: its task ran over the hard limit
+ * @POOL_DOWN_REASON_OUT_OF_MEMORY: it used more memory than it may
+ * @POOL_DOWN_REASON_INITIALIZER: the initializer failed in it
+ * @POOL_DOWN_REASON_NOT_STARTED: it could not be made at all
+ *
+ * Why a worker ended.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_DOWN_REASON_NONE,
+  POOL_DOWN_REASON_ASKED,
+  POOL_DOWN_REASON_EXITED,
+  POOL_DOWN_REASON_CRASHED,
+  POOL_DOWN_REASON_RECYCLED,
+  POOL_DOWN_REASON_TIMED_OUT,
+  POOL_DOWN_REASON_OUT_OF_MEMORY,
+  POOL_DOWN_REASON_INITIALIZER,
+  POOL_DOWN_REASON_NOT_STARTED,
+} PoolDownReason;
+
+/**
+ * PoolTaskFunc:
+ * @task: the running call
+ * @args: a tuple with one member for each argument, the pool's static arguments last
+ * @user_data: what was registered with the function
+ * @error: return location for a #GError
+ *
+ * A task: takes a tuple of arguments and returns a value.
+ *
+ * It runs in a worker, never in the thread that submitted the call (the `threads` backend: in another
+ * thread of the same process). A floating result is taken. Returning %NULL without setting
+ * @error fails the call with %POOL_ERROR_ENCODING.
+ *
+ * Returns: (transfer full) (nullable): the result, or %NULL with @error set
+ *
+ * Since: 1.0
+ */
+typedef GVariant *(*PoolTaskFunc) (PoolTask *task, GVariant *args, gpointer user_data, GError **error);
+
+/**
+ * PoolBytesFunc:
+ * @task: the running call
+ * @data: (array length=size) (element-type guint8): the argument's bytes, valid during the call
+ * @size: length of @data in bytes
+ * @user_data: what was registered with the function
+ * @error: return location for a #GError
+ *
+ * A task on plain bytes. The result is what it gives to [method@Task.reply]; no reply is an empty result.
+ * @data is aligned to 8 bytes for a lone call, and not aligned for an item of a packed batch.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ *
+ * Since: 1.0
+ */
+typedef gboolean (*PoolBytesFunc) (PoolTask *task, const guint8 *data, gsize size, gpointer user_data,
+                                   GError **error);
+
+/**
+ * PoolBatchFunc:
+ * @task: the running call
+ * @batch: a packed batch of arguments, see [func@packed_check]
+ * @user_data: what was registered with the function
+ * @error: return location for a #GError
+ *
+ * A task on a whole packed batch: as many results as arguments, packed the same way. The lightest kind
+ * for a language binding: one call for many items. The pool never splits a batch that has started.
+ *
+ * Returns: (transfer full) (nullable): the packed results, or %NULL with @error set
+ *
+ * Since: 1.0
+ */
+typedef GBytes *(*PoolBatchFunc) (PoolTask *task, GBytes *batch, gpointer user_data, GError **error);
+
+/**
+ * PoolNextFunc:
+ * @user_data: what was given with the function
+ * @error: return location for a #GError
+ *
+ * Produces the next item of a lazy sequence. A sequence may be endless: it is called only as fast as results
+ * are taken, always in the thread that takes them.
+ *
+ * Returns: (transfer full) (nullable): the next item; %NULL at the end or, with @error set, on failure
+ *
+ * Since: 1.0
+ */
+typedef GVariant *(*PoolNextFunc) (gpointer user_data, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-value-private.h"
+
+#include "pool-error.h"
+
+#include <string.h>
+
+/*
+ * @wrap: send the value as the only member of a tuple, as `map` does with an item. A tuple of one member is
+ * serialised exactly as that member alone (no framing offset, same alignment), so only the type string differs.
+ */
+gsize
+pool_value_size (GVariant *value, gboolean wrap)
+{
+  return g_variant_get_size (value) + 1 + strlen (g_variant_get_type_string (value)) +
+         (wrap ? 2 : 0);
+}
+
+void
+pool_value_encode (GVariant *value, gboolean wrap, guint8 *out)
+{
+  /* g_variant_store() of GLib 2.74 aborts unless the size was asked for first */
+  gsize size = g_variant_get_size (value);
+  const char *type = g_variant_get_type_string (value);
+  gsize type_len = strlen (type);
+
+  if (size > 0)
+    g_variant_store (value, out);
+  out += size;
+  *out++ = '\0';
+  if (wrap)
+    *out++ = '(';
+  memcpy (out, type, type_len);
+  out += type_len;
+  if (wrap)
+    *out++ = ')';
+}
+
+static const char *
+find_type (const guint8 *data, gsize size, gsize *value_size, GError **error)
+{
+  const guint8 *zero = size > 0 ? memrchr (data, '\0', size) : NULL;
+  const char *type, *limit = (const char *) data + size, *end;
+
+  if (zero == NULL)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_PROTOCOL, "Not an encoded value: no type");
+      return NULL;
+    }
+
+  type = (const char *) zero + 1;
+  if (!g_variant_type_string_scan (type, limit, &end) || end != limit)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_PROTOCOL,
+                           "Not an encoded value: not a type string");
+      return NULL;
+    }
+
+  *value_size = zero - data;
+  return type;
+}
+
+/* Type strings of up to 31 characters need no allocation. */
+typedef struct
+{
+  char small[32];
+  char *large;
+} TypeString;
+
+static const GVariantType *
+type_string_init (TypeString *self, const char *type, gsize len)
+{
+  char *copy = self->small;
+
+  self->large = NULL;
+  if (len >= sizeof self->small)
+    copy = self->large = g_malloc (len + 1);
+  memcpy (copy, type, len);
+  copy[len] = '\0';
+  return (const GVariantType *) copy;
+}
+
+static GVariant *
+check_value (GVariant *value, gboolean trusted, GError **error)
+{
+  if (trusted || g_variant_is_normal_form (value))
+    return value;
+
+  g_variant_unref (value);
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_PROTOCOL,
+                       "Not an encoded value: not in normal form");
+  return NULL;
+}
+
+GVariant *
+pool_value_decode_data (const guint8 *data, gsize size, gboolean trusted, GDestroyNotify notify,
+                        gpointer user_data, GError **error)
+{
+  gsize value_size;
+  const char *type = find_type (data, size, &value_size, error);
+  const GVariantType *variant_type;
+  TypeString string;
+  GVariant *value = NULL;
+
+  if (type == NULL)
+    {
+      if (notify != NULL)
+        notify (user_data);
+      return NULL;
+    }
+
+  variant_type = type_string_init (&string, type, (const char *) data + size - type);
+  if (!g_variant_type_is_definite (variant_type))
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_PROTOCOL,
+                           "Not an encoded value: its type is not definite");
+      if (notify != NULL)
+        notify (user_data);
+    }
+  else
+    {
+      value = g_variant_ref_sink (
+          g_variant_new_from_data (variant_type, data, value_size, trusted, notify, user_data));
+      value = check_value (value, trusted, error);
+    }
+
+  g_free (string.large);
+  return value;
+}
+
+GVariant *
+pool_value_decode (GBytes *bytes, gboolean trusted, GError **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+
+  return pool_value_decode_data (data, size, trusted, (GDestroyNotify) g_bytes_unref,
+                                 g_bytes_ref (bytes), error);
+}
+
+void
+pool_error_encode (const GError *error, PoolBuffer *out)
+{
+  guint32 code = GUINT32_TO_LE ((guint32) error->code);
+  const char *domain = g_quark_to_string (error->domain);
+
+  pool_buffer_append (out, &code, sizeof code);
+  pool_buffer_append (out, domain, strlen (domain) + 1);
+  pool_buffer_append (out, error->message, strlen (error->message) + 1);
+}
+
+/*
+ * Never fails: bytes that are not an error become one. A domain that nobody here has registered keeps its name in
+ * the message, because its codes mean nothing in this process.
+ */
+GError *
+pool_error_decode (const guint8 *data, gsize size)
+{
+  const char *domain, *message, *limit = (const char *) data + size;
+  guint32 code;
+  GQuark quark;
+
+  if (size < sizeof code + 2 || data[size - 1] != '\0')
+    return g_error_new_literal (POOL_ERROR, POOL_ERROR_PROTOCOL, "A worker sent a broken error");
+
+  memcpy (&code, data, sizeof code);
+  domain = (const char *) data + sizeof code;
+  message = domain + strlen (domain) + 1;
+  if (message >= limit || message + strlen (message) + 1 != limit ||
+      !g_utf8_validate (domain, -1, NULL) || *domain == '\0')
+    return g_error_new_literal (POOL_ERROR, POOL_ERROR_PROTOCOL, "A worker sent a broken error");
+
+  /* POOL_ERROR itself may not have been used in this process before */
+  (void) POOL_ERROR;
+  quark = g_quark_try_string (domain);
+  if (quark == 0)
+    return g_error_new (POOL_ERROR, POOL_ERROR_REMOTE, "%s (code %d): %s", domain,
+                        (int) GUINT32_FROM_LE (code), message);
+  return g_error_new_literal (quark, (int) GUINT32_FROM_LE (code), message);
+}

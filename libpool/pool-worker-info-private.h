@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-engine-private.h"
+#include "pool-worker-info.h"
+
+G_BEGIN_DECLS
+
+PoolWorkerInfo *pool_worker_info_new (const PoolWorker *worker, guint64 current_task, guint64 done,
+                                      const PoolBackendExit *exit);
+
+G_END_DECLS
