@@ -29,7 +29,7 @@ struct _PoolAsyncResult
   guint worker;
   double run_time;
 
-  GSList *waits; /* GTask of wait_async(); the engine's lock */
+  GSList *waits; /* PoolWait of wait_async(); the engine's lock */
   _Atomic gboolean notified;
 };
 

@@ -4,6 +4,7 @@
 #include "pool-async-result-private.h"
 
 #include "pool-error.h"
+#include "pool-wait-private.h"
 
 /**
  * PoolAsyncResult:
@@ -190,7 +191,7 @@ complete (gpointer data)
   g_signal_emit (self, signals[SIGNAL_COMPLETED], 0);
   for (GSList *l = waits; l != NULL; l = l->next)
     {
-      g_task_return_boolean (l->data, TRUE);
+      pool_wait_return (l->data, NULL, NULL);
       g_object_unref (l->data);
     }
   g_slist_free (waits);
@@ -370,20 +371,19 @@ void
 pool_async_result_wait_async (PoolAsyncResult *self, GCancellable *cancellable,
                               GAsyncReadyCallback callback, gpointer user_data)
 {
-  g_autoptr (GTask) task = NULL;
+  g_autoptr (PoolWait) wait = NULL;
   gboolean done;
 
   g_return_if_fail (POOL_IS_ASYNC_RESULT (self));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, pool_async_result_wait_async);
+  wait = pool_wait_new (self->engine, self, cancellable, callback, user_data);
   pool_engine_lock (self->engine);
   done = pool_job_is_done (&self->job);
   if (!done)
-    self->waits = g_slist_prepend (self->waits, g_object_ref (task));
+    self->waits = g_slist_prepend (self->waits, g_object_ref (wait));
   pool_engine_unlock (self->engine);
   if (done)
-    g_task_return_boolean (task, TRUE);
+    pool_wait_return (wait, NULL, NULL);
 }
 
 /**
@@ -401,9 +401,15 @@ pool_async_result_wait_async (PoolAsyncResult *self, GCancellable *cancellable,
 gboolean
 pool_async_result_wait_finish (PoolAsyncResult *self, GAsyncResult *result, GError **error)
 {
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_autoptr (GError) local_error = NULL;
 
-  return g_task_propagate_boolean (G_TASK (result), error);
+  g_return_val_if_fail (pool_wait_is_valid (result, self), FALSE);
+
+  pool_wait_propagate (POOL_WAIT (result), &local_error);
+  if (local_error == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
 }
 
 static gboolean

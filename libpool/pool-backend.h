@@ -120,6 +120,8 @@ struct _PoolBackendClass
   gboolean (*start) (PoolBackend *self, const PoolBackendConfig *config, GError **error);
   /* Adds workers; each is reported by worker_up() or worker_down(). */
   void (*add_workers) (PoolBackend *self, guint n);
+  /* Workers that were made and of whose end worker_down() has not told, whether they are up or not. */
+  guint (*count_workers) (PoolBackend *self);
   void (*retire_worker) (PoolBackend *self, guint worker);
   void (*kill_worker) (PoolBackend *self, guint worker, int signum);
 

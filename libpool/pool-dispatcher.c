@@ -20,6 +20,7 @@ struct _PoolDispatcher
   GMainContext *context;
   GSource *source;
   _Atomic guint n_pending;
+  GThread *_Atomic runner; /* who runs items: a callback that waits must not run others inside itself */
 
   GMutex lock; /* of the rest; never held while an item runs */
   Item *first, *last;
@@ -55,12 +56,15 @@ run_items (PoolDispatcher *self)
   Item *item;
   gboolean finished;
 
+  atomic_store (&self->runner, g_thread_self ());
   while ((item = pop (self)) != NULL)
     {
       item->func (item->data);
       g_free (item);
       atomic_fetch_sub (&self->n_pending, 1);
     }
+
+  atomic_store (&self->runner, NULL);
 
   g_mutex_lock (&self->lock);
   finished = self->closed && self->first == NULL;
@@ -159,7 +163,8 @@ pool_dispatcher_has_pending (PoolDispatcher *self)
 void
 pool_dispatcher_run (PoolDispatcher *self)
 {
-  if (!pool_dispatcher_has_pending (self) || !g_main_context_acquire (self->context))
+  if (!pool_dispatcher_has_pending (self) || atomic_load (&self->runner) == g_thread_self () ||
+      !g_main_context_acquire (self->context))
     return;
 
   pool_dispatcher_ref (self);

@@ -125,6 +125,7 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
   self->flags = klass->get_flags != NULL ? klass->get_flags (backend) : klass->flags;
   self->state = POOL_STATE_RUN;
   pool_engine_start_thread (self);
+  pool_engine_watch_locked (self); /* workers will say that they are up */
   pool_engine_unlock (self);
   return TRUE;
 }
@@ -341,8 +342,9 @@ all_gone (gpointer data)
 {
   PoolEngine *self = data;
 
-  return (self->stopping && self->n_alive == 0 && self->ledger.n_records == 0) ||
-         self->state == POOL_STATE_JOINED;
+  return self->state == POOL_STATE_JOINED ||
+         (self->stopping && self->ledger.n_records == 0 &&
+          POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend) == 0);
 }
 
 gboolean

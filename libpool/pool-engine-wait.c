@@ -117,6 +117,7 @@ append_waiter (PoolEngine *self, PoolWaiter *waiter)
   while (*p != NULL)
     p = &(*p)->next;
   *p = waiter;
+  waiter->next = NULL;
 }
 
 static void
@@ -244,7 +245,8 @@ pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gp
       else
         wait_for_pump (self, &waiter, deadline);
     }
-  if (pumped)
+  /* also if it was only asked to take over, and found its own result there */
+  if (pumped || self->pump == NULL)
     hand_over_pump (self);
   g_cond_clear (&waiter.cond);
   return result;

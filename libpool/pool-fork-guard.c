@@ -100,10 +100,10 @@ pool_fork_guard_unlock (void)
   g_rw_lock_writer_unlock (&guard);
 }
 
-/* Only the forking thread exists in the child, and it holds the lock. */
+/* Only the forking thread exists in the child. It holds the lock, and others of the parent may stand in its queue. */
 void
 pool_fork_guard_reset_in_child (void)
 {
-  g_rw_lock_writer_unlock (&guard);
+  g_rw_lock_init (&guard);
   atomic_store (&n_still, 0);
 }

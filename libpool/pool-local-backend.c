@@ -243,6 +243,12 @@ pool_local_backend_split (PoolBackend *backend, guint64 handle, guint n_items)
   return 0;
 }
 
+static guint
+pool_local_backend_count_workers (PoolBackend *backend)
+{
+  return POOL_LOCAL_BACKEND (backend)->ring.n_alive;
+}
+
 static void
 pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *handle, guint64 *done)
 {
@@ -464,6 +470,7 @@ pool_local_backend_class_init (PoolLocalBackendClass *klass)
   PoolBackendClass *backend_class = POOL_BACKEND_CLASS (klass);
 
   backend_class->adopt_payload = pool_local_backend_adopt_payload;
+  backend_class->count_workers = pool_local_backend_count_workers;
   backend_class->get_room = pool_local_backend_get_room;
   backend_class->submit = pool_local_backend_submit;
   backend_class->cancel = pool_local_backend_cancel;

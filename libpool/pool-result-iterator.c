@@ -6,6 +6,7 @@
 #include "pool-manager-private.h"
 #include "pool-map-result-private.h"
 #include "pool-result-iterator.h"
+#include "pool-wait-private.h"
 
 /**
  * PoolResultIterator:
@@ -38,7 +39,7 @@ struct _PoolResultIterator
   PoolAsyncResult *chunk; /* that items are being taken from */
   guint64 chunk_next;
   guint64 chunk_size;
-  GTask *pending; /* of next_async() */
+  PoolWait *pending; /* of next_async() */
 };
 
 G_DEFINE_FINAL_TYPE (PoolResultIterator, pool_result_iterator, G_TYPE_OBJECT)
@@ -349,24 +350,27 @@ watch (PoolResultIterator *self)
 static void
 try_pending (PoolResultIterator *self)
 {
-  g_autoptr (GTask) task = NULL;
+  g_autoptr (PoolWait) wait = NULL;
   GError *error = NULL;
   gboolean end;
   GVariant *value;
 
   if (self->pending == NULL)
     return;
+  /* the wait was cancelled: what comes is for the next one */
+  if (pool_wait_has_returned (self->pending))
+    {
+      g_clear_object (&self->pending);
+      return;
+    }
   value = take (self, &end, &error);
   if (value == NULL && error == NULL && !end)
     {
       watch (self);
       return;
     }
-  task = g_steal_pointer (&self->pending);
-  if (error != NULL)
-    g_task_return_error (task, error);
-  else
-    g_task_return_pointer (task, value, (GDestroyNotify) g_variant_unref);
+  wait = g_steal_pointer (&self->pending);
+  pool_wait_return (wait, value, error);
 }
 
 /**
@@ -384,20 +388,22 @@ void
 pool_result_iterator_next_async (PoolResultIterator *self, GCancellable *cancellable,
                                  GAsyncReadyCallback callback, gpointer user_data)
 {
-  GTask *task;
+  PoolWait *wait;
 
   g_return_if_fail (POOL_IS_RESULT_ITERATOR (self));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, pool_result_iterator_next_async);
+  wait = pool_wait_new (self->manager->engine, self, cancellable, callback, user_data);
+  if (self->pending != NULL && pool_wait_has_returned (self->pending))
+    g_clear_object (&self->pending);
   if (self->pending != NULL)
     {
-      g_task_return_new_error (task, POOL_ERROR, POOL_ERROR_STATE,
-                               "The iterator is being asked for a result already");
-      g_object_unref (task);
+      pool_wait_return (wait, NULL,
+                        g_error_new_literal (POOL_ERROR, POOL_ERROR_STATE,
+                                             "The iterator is being asked for a result already"));
+      g_object_unref (wait);
       return;
     }
-  self->pending = task;
+  self->pending = wait;
   try_pending (self);
 }
 
@@ -416,7 +422,7 @@ pool_result_iterator_next_async (PoolResultIterator *self, GCancellable *cancell
 GVariant *
 pool_result_iterator_next_finish (PoolResultIterator *self, GAsyncResult *result, GError **error)
 {
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (pool_wait_is_valid (result, self), NULL);
 
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return pool_wait_propagate (POOL_WAIT (result), error);
 }

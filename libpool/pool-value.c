@@ -151,6 +151,32 @@ pool_error_encode (const GError *error, PoolBuffer *out)
   pool_buffer_append (out, error->message, strlen (error->message) + 1);
 }
 
+/* A domain exists once somebody has used it, which this process may not have done yet. */
+static void
+register_domains (void)
+{
+  static gsize once;
+
+  if (!g_once_init_enter (&once))
+    return;
+  (void) POOL_ERROR;
+  (void) G_IO_ERROR;
+  (void) G_FILE_ERROR;
+  (void) G_SPAWN_ERROR;
+  (void) G_SHELL_ERROR;
+  (void) G_CONVERT_ERROR;
+  (void) G_REGEX_ERROR;
+  (void) G_KEY_FILE_ERROR;
+  (void) G_MARKUP_ERROR;
+  (void) G_OPTION_ERROR;
+  (void) G_VARIANT_PARSE_ERROR;
+  (void) G_DBUS_ERROR;
+  (void) G_RESOLVER_ERROR;
+  (void) G_TLS_ERROR;
+  (void) G_URI_ERROR;
+  g_once_init_leave (&once, 1);
+}
+
 /*
  * Never fails: bytes that are not an error become one. A domain that nobody here has registered keeps its name in
  * the message, because its codes mean nothing in this process.
@@ -172,8 +198,7 @@ pool_error_decode (const guint8 *data, gsize size)
       !g_utf8_validate (domain, -1, NULL) || *domain == '\0')
     return g_error_new_literal (POOL_ERROR, POOL_ERROR_PROTOCOL, "A worker sent a broken error");
 
-  /* POOL_ERROR itself may not have been used in this process before */
-  (void) POOL_ERROR;
+  register_domains ();
   quark = g_quark_try_string (domain);
   if (quark == 0)
     return g_error_new (POOL_ERROR, POOL_ERROR_REMOTE, "%s (code %d): %s", domain,

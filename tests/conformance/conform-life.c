@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "conform.h"
+
+static void
+test_states (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (pool_manager_get_state (pool), ==, POOL_STATE_NEW);
+  g_assert_null (pool_manager_apply (pool, "conform.echo", NULL, NULL, NULL, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_NOT_STARTED);
+  g_clear_error (&error);
+  g_assert_false (pool_manager_close (pool, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_NOT_STARTED);
+  g_clear_error (&error);
+  g_assert_false (pool_manager_join (pool, -1, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+  g_clear_error (&error);
+
+  g_assert_true (pool_manager_start (pool, &error));
+  g_assert_cmpint (pool_manager_get_state (pool), ==, POOL_STATE_RUN);
+  g_assert_false (pool_manager_start (pool, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+  g_clear_error (&error);
+  g_assert_false (pool_manager_join (pool, -1, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+  g_clear_error (&error);
+
+  g_assert_true (pool_manager_close (pool, &error));
+  g_assert_true (pool_manager_close (pool, &error));
+  g_assert_null (pool_manager_apply (pool, "conform.echo", NULL, NULL, NULL, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_assert_true (pool_manager_join (pool, 10, &error));
+  g_assert_true (pool_manager_join (pool, 10, &error));
+  g_assert_true (pool_manager_terminate (pool, &error));
+  g_assert_cmpint (pool_manager_get_state (pool), ==, POOL_STATE_JOINED);
+  g_object_unref (pool);
+}
+
+static void
+test_bad_settings (Fixture *fixture, gconstpointer data)
+{
+  static const int bad[] = { 0, -1, G_MININT, 1000000 };
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (PoolManager) pool =
+          g_object_new (POOL_TYPE_MANAGER, "backend", conform_backend, "processes", bad[i], NULL);
+
+      g_assert_false (pool_manager_start (pool, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT);
+      g_clear_error (&error);
+    }
+
+  {
+    g_autoptr (PoolManager) pool = pool_manager_new ("thraeds");
+
+    g_assert_false (pool_manager_start (pool, &error));
+    g_assert_error (error, POOL_ERROR, POOL_ERROR_NO_SUCH_BACKEND);
+    g_assert_nonnull (strstr (error->message, "threads"));
+    g_clear_error (&error);
+  }
+  {
+    g_autoptr (PoolManager) pool = conform_new ();
+
+    g_object_set (pool, "target", "conform.nothing", NULL);
+    g_assert_false (pool_manager_start (pool, &error));
+    g_assert_error (error, POOL_ERROR, POOL_ERROR_NO_SUCH_TASK);
+    g_clear_error (&error);
+    /* it can be put right */
+    g_object_set (pool, "target", "conform.square", NULL);
+    g_assert_true (pool_manager_start (pool, &error));
+    conform_assert_value (pool_manager_apply (pool, NULL, g_variant_new ("(x)", 2), NULL, NULL, &error),
+                          "4");
+    conform_end (g_steal_pointer (&pool));
+  }
+}
+
+static void
+test_close_finishes (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  PoolApplyResult *results[50];
+
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    results[i] = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.002), NULL, NULL,
+                                           NULL, NULL);
+  conform_end (pool);
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_assert_true (pool_async_result_successful (POOL_ASYNC_RESULT (results[i]), NULL));
+      g_object_unref (results[i]);
+    }
+}
+
+static void
+test_terminate (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  PoolApplyResult *results[50];
+  g_autoptr (PoolMapResult) map = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    results[i] = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.3), NULL, NULL,
+                                           NULL, NULL);
+  map = pool_manager_map_async (pool, "conform.nap", g_variant_new_parsed ("[1.0, 2.0, 3.0]"), 1, NULL,
+                                NULL, NULL);
+  pool_manager_terminate (pool, NULL);
+  pool_manager_terminate (pool, NULL);
+  g_assert_true (pool_async_result_ready (POOL_ASYNC_RESULT (results[49])));
+  g_assert_true (pool_manager_join (pool, 5, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_assert_null (pool_async_result_get (POOL_ASYNC_RESULT (results[i]), 0, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_TERMINATED);
+      g_clear_error (&error);
+      g_object_unref (results[i]);
+    }
+  g_assert_null (pool_async_result_get (POOL_ASYNC_RESULT (map), 0, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_TERMINATED);
+  g_object_unref (pool);
+}
+
+/* A pool that is dropped, at any moment, is gone. */
+static void
+test_drop (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 12; i++)
+    {
+      PoolManager *pool = i % 4 == 0 ? conform_new () : conform_started ();
+      g_autoptr (PoolApplyResult) result = NULL;
+      g_autoptr (GError) error = NULL;
+
+      if (i % 4 == 2)
+        conform_assert_value (
+            pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 2), NULL, NULL, NULL), "4");
+      if (i % 4 == 3)
+        result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.05), NULL, NULL,
+                                           NULL, NULL);
+      g_object_unref (pool);
+      if (result == NULL)
+        continue;
+      g_assert_null (pool_async_result_get (POOL_ASYNC_RESULT (result), 5, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_TERMINATED);
+    }
+  /* threads end when their task does */
+  if (!conform_isolates)
+    g_usleep (100000);
+}
+
+static void
+test_not_daemon (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (PoolApplyResult) result = NULL;
+
+  g_object_set (pool, "daemon", FALSE, NULL);
+  g_assert_true (pool_manager_start (pool, NULL));
+  result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.05), NULL, NULL, NULL,
+                                     NULL);
+  g_object_unref (pool);
+  g_assert_true (pool_async_result_successful (POOL_ASYNC_RESULT (result), NULL));
+}
+
+/* Everything is driven by the main context, or by who waits. */
+static void
+test_no_thread (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (PoolApplyResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (pool, "threads", FALSE, NULL);
+  g_assert_true (pool_manager_start (pool, &error));
+  for (gint64 i = 0; i < 200; i++)
+    g_variant_unref (
+        pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", i), NULL, NULL, &error));
+  g_assert_no_error (error);
+  result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.05), NULL, NULL, NULL,
+                                     NULL);
+  while (!pool_async_result_ready (POOL_ASYNC_RESULT (result)))
+    g_main_context_iteration (NULL, TRUE);
+  if (conform_isolates)
+    {
+      g_assert_null (
+          pool_manager_apply (pool, "conform.crash", g_variant_new ("(i)", 9), NULL, NULL, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_WORKER_LOST);
+      g_clear_error (&error);
+    }
+  conform_end (pool);
+}
+
+static void
+count_signal (PoolManager *pool, PoolWorkerInfo *info, guint *n)
+{
+  g_assert_true (POOL_IS_WORKER_INFO (info));
+  *n += 1;
+}
+
+static void
+test_signals (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GPtrArray) workers = NULL;
+  guint up = 0, down = 0;
+
+  g_signal_connect (pool, "process-up", G_CALLBACK (count_signal), &up);
+  g_signal_connect (pool, "process-down", G_CALLBACK (count_signal), &down);
+  g_assert_true (pool_manager_start (pool, NULL));
+  while (up < 2)
+    g_main_context_iteration (NULL, TRUE);
+  workers = pool_manager_get_workers (pool);
+  g_assert_cmpuint (workers->len, ==, 2);
+  g_assert_cmpint (pool_worker_info_get_state (workers->pdata[0]), ==, POOL_WORKER_STATE_IDLE);
+  g_assert_cmpuint (pool_worker_info_get_id (workers->pdata[1]), ==, 1);
+  if (conform_isolates)
+    {
+      g_assert_cmpint (pool_worker_info_get_pid (workers->pdata[0]), >, 1);
+      g_assert_cmpuint (pool_worker_info_get_rss (workers->pdata[0]), >, 0);
+    }
+  g_assert_true (pool_manager_close (pool, NULL));
+  g_assert_true (pool_manager_join (pool, 10, NULL));
+  g_assert_cmpuint (up, ==, 2);
+  g_assert_cmpuint (down, ==, 2);
+  g_object_unref (pool);
+}
+
+static void
+test_several (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pools[4];
+  PoolApplyResult *results[4];
+
+  for (guint i = 0; i < 4; i++)
+    pools[i] = conform_started ();
+  for (guint i = 0; i < 4; i++)
+    results[i] = pool_manager_apply_async (pools[i], "conform.square", g_variant_new ("(x)", (gint64) i),
+                                           NULL, NULL, NULL, NULL);
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (GVariant) value = pool_async_result_get (POOL_ASYNC_RESULT (results[i]), -1, NULL);
+
+      g_assert_cmpint (g_variant_get_int64 (value), ==, i * i);
+      g_object_unref (results[i]);
+    }
+  for (guint i = 0; i < 4; i++)
+    conform_end (pools[i]);
+}
+
+static void
+test_nested (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 3; i++)
+    {
+      conform_assert_value (pool_manager_apply (pool, "conform.nested", g_variant_new ("(sx)", "fork", 3),
+                                                NULL, NULL, &error),
+                            "9");
+      conform_assert_value (pool_manager_apply (pool, "conform.nested",
+                                                g_variant_new ("(sx)", "threads", 4), NULL, NULL, &error),
+                            "16");
+    }
+  g_assert_no_error (error);
+  conform_end (pool);
+}
+
+void
+conform_add_life (void)
+{
+  conform_add ("life/states", test_states);
+  conform_add ("life/bad-settings", test_bad_settings);
+  conform_add ("life/close-finishes", test_close_finishes);
+  conform_add ("life/terminate", test_terminate);
+  conform_add ("life/drop", test_drop);
+  conform_add ("life/not-daemon", test_not_daemon);
+  conform_add ("life/no-thread", test_no_thread);
+  conform_add ("life/signals", test_signals);
+  conform_add ("life/several", test_several);
+  conform_add ("life/nested", test_nested);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <libpool.h>
+#include <string.h>
+
+/*
+ * One body of tests for every backend and start method, given by the environment: POOL_TEST_BACKEND,
+ * POOL_TEST_START_METHOD, POOL_TEST_PROCESSES, and POOL_TEST_COPY: a program with threads that called pool_init().
+ */
+typedef struct
+{
+  PoolManager *pool;
+  guint n_fds;
+} Fixture;
+
+extern const char *conform_backend;
+extern gboolean conform_isolates; /* a crash takes only the worker down */
+extern gboolean conform_closures; /* workers have functions of this program */
+
+PoolManager *conform_new (void);
+PoolManager *conform_started (void);
+void conform_end (PoolManager *pool);
+void conform_add (const char *name, void (*func) (Fixture *fixture, gconstpointer data));
+
+void conform_add_calls (void);
+void conform_add_maps (void);
+void conform_add_queue (void);
+void conform_add_life (void);
+void conform_add_faults (void);
+
+/* a variant equal to a text, or a message */
+#define conform_assert_value(value, text)                                                          \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_autoptr (GVariant) conform_value_ = (value);                                                 \
+    g_autofree char *conform_text_ = NULL;                                                         \
+                                                                                                   \
+    g_assert_nonnull (conform_value_);                                                             \
+    conform_text_ = g_variant_print (conform_value_, FALSE);                                       \
+    g_assert_cmpstr (conform_text_, ==, text);                                                     \
+  }                                                                                                \
+  G_STMT_END

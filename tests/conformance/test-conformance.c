@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "conform.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+const char *conform_backend;
+gboolean conform_isolates;
+gboolean conform_closures;
+
+static int processes = 2;
+
+PoolManager *
+conform_new (void)
+{
+  const char *method = g_getenv ("POOL_TEST_START_METHOD");
+  PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", conform_backend, "processes",
+                                    processes, NULL);
+
+  if (method != NULL)
+    {
+      g_autoptr (GEnumClass) klass = g_type_class_ref (POOL_TYPE_START_METHOD);
+
+      g_object_set (pool, "start-method", g_enum_get_value_by_nick (klass, method)->value, NULL);
+    }
+  return pool;
+}
+
+PoolManager *
+conform_started (void)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GError) error = NULL;
+
+  pool_manager_start (pool, &error);
+  g_assert_no_error (error);
+  return pool;
+}
+
+void
+conform_end (PoolManager *pool)
+{
+  g_autoptr (GError) error = NULL;
+
+  pool_manager_close (pool, &error);
+  g_assert_no_error (error);
+  pool_manager_join (pool, 20, &error);
+  g_assert_no_error (error);
+  g_object_unref (pool);
+}
+
+static guint
+count_entries (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+static guint
+count_children (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", (int) getpid ());
+  g_autofree char *text = NULL;
+  guint n = 0;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return 0;
+  for (char *p = text; *p != '\0'; p++)
+    n += *p == ' ';
+  return n;
+}
+
+static guint n_children; /* of a program that called pool_init() */
+
+static void
+set_up (Fixture *fixture, gconstpointer data)
+{
+  fixture->n_fds = count_entries ("/proc/self/fd");
+}
+
+/* Every pool of a test is gone by now, and everything it had. */
+static void
+tear_down (Fixture *fixture, gconstpointer data)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (count_children (), ==, n_children);
+  g_assert_cmpuint (count_entries ("/proc/self/fd"), ==, fixture->n_fds);
+}
+
+void
+conform_add (const char *name, void (*func) (Fixture *fixture, gconstpointer data))
+{
+  g_autofree char *path = g_strdup_printf ("/%s", name);
+
+  g_test_add (path, Fixture, NULL, set_up, func, tear_down);
+}
+
+static gpointer
+make_noise (gpointer data)
+{
+  for (;;)
+    {
+      g_autoptr (GObject) object = g_object_new (G_TYPE_OBJECT, NULL);
+
+      g_usleep (1000);
+    }
+  return NULL;
+}
+
+int
+main (int argc, char **argv)
+{
+  const char *number = g_getenv ("POOL_TEST_PROCESSES");
+  const char *method = g_getenv ("POOL_TEST_START_METHOD");
+  gboolean copy = g_getenv ("POOL_TEST_COPY") != NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (copy)
+    {
+      pool_init (&error);
+      g_assert_no_error (error);
+      g_thread_new ("noise", make_noise, NULL);
+      n_children = 1;
+    }
+  g_test_init (&argc, &argv, NULL);
+  conform_backend = g_getenv ("POOL_TEST_BACKEND");
+  if (conform_backend == NULL)
+    conform_backend = "fork";
+  if (number != NULL)
+    processes = atoi (number);
+  conform_isolates = g_strcmp0 (conform_backend, "threads") != 0;
+  conform_closures =
+      !copy && g_strcmp0 (method, "forkserver") != 0 && g_strcmp0 (method, "spawn") != 0;
+  g_free (pool_describe_backend (conform_backend, &error));
+  g_assert_no_error (error);
+  /* what the first pool of a program opens stays open */
+  conform_end (conform_started ());
+
+  conform_add_life ();
+  conform_add_calls ();
+  conform_add_maps ();
+  conform_add_queue ();
+  conform_add_faults ();
+  return g_test_run ();
+}

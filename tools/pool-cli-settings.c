@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pool-cli-settings.h"
+
+#include "pool-cli.h"
+
+#include <unistd.h>
+
+void
+pool_cli_settings_clear (PoolCliSettings *self)
+{
+  g_free (self->backend);
+  g_free (self->jobs_text);
+  g_free (self->start_method_text);
+  g_free (self->halt_text);
+  g_free (self->input_file);
+  g_free (self->joblog);
+}
+
+static gboolean G_GNUC_PRINTF (2, 3)
+bad_value (GError **error, const char *format, ...)
+{
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_propagate_error (error, g_error_new_valist (G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format,
+                                                arguments));
+  va_end (arguments);
+  return FALSE;
+}
+
+static gboolean
+parse_jobs (PoolCliSettings *self, GError **error)
+{
+  gint64 jobs;
+
+  self->jobs = G_MININT;
+  if (self->jobs_text == NULL)
+    return TRUE;
+  /* a number too small is for the library to refuse */
+  if (!g_ascii_string_to_signed (self->jobs_text, 10, G_MININT + 1, G_MAXINT, &jobs, NULL))
+    return bad_value (error, "--jobs must be a number, not “%s”", self->jobs_text);
+  self->jobs = (int) jobs;
+  return TRUE;
+}
+
+static gboolean
+parse_start_method (PoolCliSettings *self, GError **error)
+{
+  g_autoptr (GEnumClass) klass = g_type_class_ref (POOL_TYPE_START_METHOD);
+  g_autoptr (GString) known = g_string_new (NULL);
+  const GEnumValue *value;
+
+  self->start_method = -1;
+  if (self->start_method_text == NULL)
+    return TRUE;
+  value = g_enum_get_value_by_nick (klass, self->start_method_text);
+  if (value != NULL)
+    {
+      self->start_method = value->value;
+      return TRUE;
+    }
+  for (guint i = 0; i < klass->n_values; i++)
+    g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", klass->values[i].value_nick);
+  return bad_value (error, "--start-method must be one of %s, not “%s”", known->str,
+                    self->start_method_text);
+}
+
+/* never | now,fail=N | soon,fail=N | now,success=N | soon,success=N */
+static gboolean
+parse_halt (PoolCliSettings *self, GError **error)
+{
+  g_auto (GStrv) parts = NULL;
+  const char *number = NULL;
+  gint64 *count = NULL;
+
+  if (self->halt_text == NULL || g_str_equal (self->halt_text, "never"))
+    return TRUE;
+  parts = g_strsplit (self->halt_text, ",", 2);
+  if (g_strcmp0 (parts[0], "now") == 0)
+    self->halt = POOL_CLI_HALT_NOW;
+  else if (g_strcmp0 (parts[0], "soon") == 0)
+    self->halt = POOL_CLI_HALT_SOON;
+  if (self->halt != POOL_CLI_HALT_NEVER && parts[1] != NULL)
+    {
+      if (g_str_has_prefix (parts[1], "fail="))
+        count = &self->halt_failures;
+      else if (g_str_has_prefix (parts[1], "success="))
+        count = &self->halt_successes;
+      number = strchr (parts[1], '=');
+    }
+  if (count != NULL && g_ascii_string_to_signed (number + 1, 10, 1, G_MAXINT64, count, NULL))
+    return TRUE;
+  return bad_value (error,
+                    "--halt must be never, or now or soon with fail=N or success=N (now,fail=1), "
+                    "not “%s”",
+                    self->halt_text);
+}
+
+static gboolean
+check (PoolCliSettings *self, GError **error)
+{
+  if (!parse_jobs (self, error) || !parse_start_method (self, error) || !parse_halt (self, error))
+    return FALSE;
+  if (self->chunksize < 0)
+    return bad_value (error, "--chunksize must not be below 0, as %d is", self->chunksize);
+  if (self->retries < 0)
+    return bad_value (error, "--retries must not be below 0, as %d is", self->retries);
+  if (self->resume && self->joblog == NULL)
+    return bad_value (error, "--resume needs the --joblog to resume from");
+  return TRUE;
+}
+
+/* @own: the command's own options */
+gboolean
+pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const GOptionEntry *own,
+                         char **argv, gboolean *version, GError **error)
+{
+  const GOptionEntry common[] = {
+    { "backend", 'b', 0, G_OPTION_ARG_STRING, &self->backend,
+      "Run on this backend (see “pool backends”)", "NAME" },
+    { "jobs", 'j', 0, G_OPTION_ARG_STRING, &self->jobs_text,
+      "Run N tasks at a time [one for each processor]", "N" },
+    { "start-method", 0, 0, G_OPTION_ARG_STRING, &self->start_method_text,
+      "How workers are made: auto, fork, forkserver, spawn", "METHOD" },
+    { "arg-file", 'a', 0, G_OPTION_ARG_FILENAME, &self->input_file,
+      "Read inputs from FILE", "FILE" },
+    { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
+      "Inputs read end in a zero byte, not in a line's end", NULL },
+    { "keep-order", 'k', 0, G_OPTION_ARG_NONE, &self->keep_order,
+      "Print in the order of the inputs", NULL },
+    { "tag", 0, 0, G_OPTION_ARG_NONE, &self->tag,
+      "Begin each line with its input and a tab", NULL },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &self->json, "Print one JSON object for each task", NULL },
+    { "progress", 0, 0, G_OPTION_ARG_NONE, &self->progress,
+      "Show progress, rate and time left on a terminal", NULL },
+    { "bar", 0, 0, G_OPTION_ARG_NONE, &self->progress, "As --progress", NULL },
+    { "eta", 0, 0, G_OPTION_ARG_NONE, &self->progress, "As --progress", NULL },
+    { "joblog", 0, 0, G_OPTION_ARG_FILENAME, &self->joblog, "Log each task to FILE", "FILE" },
+    { "resume", 0, 0, G_OPTION_ARG_NONE, &self->resume,
+      "Skip what --joblog records as done with success", NULL },
+    { "retries", 0, 0, G_OPTION_ARG_INT, &self->retries,
+      "Run a task that fails up to N times in all", "N" },
+    { "halt", 0, 0, G_OPTION_ARG_STRING, &self->halt_text,
+      "When to stop: never, or now or soon with fail=N or success=N", "WHEN" },
+    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
+      "Print what would be run, and run nothing", NULL },
+  };
+  g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
+
+  g_array_append_vals (entries, common, G_N_ELEMENTS (common));
+  for (; own->long_name != NULL; own++)
+    g_array_append_vals (entries, own, 1);
+  if (!pool_cli_parse (context, (gconstpointer) entries->data, argv, version, error))
+    return FALSE;
+  return *version || check (self, error);
+}
+
+/* Only what was asked for is set: the defaults are the library's. */
+PoolManager *
+pool_cli_settings_make_pool (const PoolCliSettings *self)
+{
+  const char *names[3];
+  GValue values[3] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+  PoolManager *pool;
+  guint n = 0;
+
+  if (self->backend != NULL)
+    {
+      names[n] = "backend";
+      g_value_init (&values[n], G_TYPE_STRING);
+      g_value_set_string (&values[n++], self->backend);
+    }
+  if (self->jobs != G_MININT)
+    {
+      names[n] = "processes";
+      g_value_init (&values[n], G_TYPE_INT);
+      g_value_set_int (&values[n++], self->jobs);
+    }
+  if (self->start_method >= 0)
+    {
+      names[n] = "start-method";
+      g_value_init (&values[n], POOL_TYPE_START_METHOD);
+      g_value_set_enum (&values[n++], self->start_method);
+    }
+  pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, n, names, values));
+  for (guint i = 0; i < n; i++)
+    g_value_unset (&values[i]);
+  return pool;
+}
+
+/* @words: the inputs given on the command line, or NULL if they are to be read */
+PoolCliInput *
+pool_cli_settings_open_input (const PoolCliSettings *self, char **words, GError **error)
+{
+  if (words != NULL && self->input_file != NULL)
+    {
+      bad_value (error, "Inputs are either given or read from --arg-file, not both");
+      return NULL;
+    }
+  if (words != NULL)
+    return pool_cli_input_new_for_words (words);
+  if (self->input_file == NULL && isatty (STDIN_FILENO))
+    g_printerr ("pool: reading inputs from the terminal, one on each line, until Ctrl-D\n");
+  return pool_cli_input_new_for_file (self->input_file, self->null_separated ? '\0' : '\n', error);
+}
+
+guint
+pool_cli_settings_get_jobs (const PoolCliSettings *self)
+{
+  return self->jobs > 0 ? (guint) self->jobs : pool_cpu_count ();
+}
