@@ -310,6 +310,9 @@ pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
   job->id = record->id;
   queue_push_tail (self, record);
   pool_engine_hand_out_locked (self);
+  /* no room: whoever submits at full speed collects what is done, too */
+  if (G_UNLIKELY (self->queue_head != NULL) && self->pump == NULL)
+    pool_engine_dispatch_locked (self);
   pool_engine_watch_locked (self);
 }
 

@@ -11,6 +11,7 @@ struct _PoolFunctionTable
 {
   GPtrArray *functions; /* PoolFunction; those of modules are borrowed */
   GHashTable *numbers;  /* name → number + 1 */
+  guint last;           /* that was looked up: mostly the one that is looked up next */
 };
 
 PoolFunction *
@@ -126,12 +127,18 @@ no_such_task (PoolFunctionTable *self, const char *name, GError **error)
 gboolean
 pool_function_table_lookup (PoolFunctionTable *self, const char *name, guint *number, GError **error)
 {
-  guint found = GPOINTER_TO_UINT (g_hash_table_lookup (self->numbers, name));
-  const PoolFunction *function;
+  const PoolFunction *function = pool_function_table_get (self, self->last);
+  guint found;
 
+  if (G_LIKELY (function != NULL && strcmp (function->name, name) == 0))
+    {
+      *number = self->last;
+      return TRUE;
+    }
+  found = GPOINTER_TO_UINT (g_hash_table_lookup (self->numbers, name));
   if (found != 0)
     {
-      *number = found - 1;
+      *number = self->last = found - 1;
       return TRUE;
     }
 

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  *
  * Nothing here is a lock. Any worker may be killed between any two instructions:
  *  - a slot's word says who owns it: FREE or READY (the manager), or RUNNING with the worker's incarnation;
- *  - everything else that workers write together (cursor, sleepers) is a hint: when a dead worker leaves it wrong, work
+ *  - everything else that workers write together (cursor, sleepers, blocks) is a hint: when a dead worker leaves it wrong, work
  *    is found more slowly, never lost;
  *  - a result counts when its sequence number is written, last.
  *
@@ -110,7 +110,8 @@ typedef struct
   _Atomic guint32 current; /* worker: slot + 1 that it runs, a hint */
   _Atomic guint32 incarnation;
   _Atomic guint64 done;
-  _Atomic gint64 since; /* monotonic ns: start of the current task */
+  _Atomic gint64 since;  /* monotonic ns: start of the current task */
+  _Atomic guint64 block; /* begin << 32 | end of the positions that it set aside; with its bit in `blocks` */
 
   _Alignas (POOL_RING_LINE) PoolProgress progress;
 
@@ -132,7 +133,6 @@ typedef struct
   _Atomic guint32 n_active;
 
   _Alignas (POOL_RING_LINE) _Atomic guint32 head; /* manager: end of the published positions */
-  _Atomic guint32 tail;                           /* manager: the oldest position in use, a hint */
   _Atomic guint32 stop;                           /* manager: end when there is nothing to do */
 
   _Alignas (POOL_RING_LINE) _Atomic guint32 cursor; /* workers: where unclaimed positions begin, a hint */
@@ -140,6 +140,8 @@ typedef struct
   _Alignas (POOL_RING_LINE) _Atomic guint32 bell; /* who on the manager's side is to be woken: POOL_BELL_… */
 
   _Alignas (POOL_RING_LINE) _Atomic guint64 sleepers[POOL_RING_MAX_WORKERS / 64];
+  /* workers that have set positions aside, for those that have nothing to do */
+  _Alignas (POOL_RING_LINE) _Atomic guint64 blocks[POOL_RING_MAX_WORKERS / 64];
 } PoolRingHeader;
 
 enum
@@ -162,7 +164,6 @@ typedef struct
   guint n_outstanding;
   guint next;         /* position of the next slot to look at */
   guint32 head;
-  guint32 tail;
   guint n_unpublished;
   gboolean *busy;
   guint32 *positions; /* position of a busy slot */
@@ -241,6 +242,7 @@ typedef struct
   guint32 position; /* next result */
   guint32 consumed; /* as last seen */
   guint32 block, block_end; /* positions that this worker looks at first */
+  gboolean shares;          /* its bit in `blocks` is set */
   int event_fd;
 } PoolRingWorker;
 

@@ -177,23 +177,12 @@ pool_ring_publish (PoolRing *self)
 void
 pool_ring_release (PoolRing *self, guint index)
 {
-  guint mask = self->header->n_slots - 1;
-
   if (!self->busy[index])
     return;
 
   atomic_store_explicit (&self->slots[index].word, POOL_SLOT_FREE, memory_order_relaxed);
   self->busy[index] = FALSE;
   self->n_outstanding--;
-
-  /* only workers that steal read the tail */
-  if (self->positions[index] == self->tail)
-    {
-      while (self->tail != self->next && !(self->busy[self->tail & mask] &&
-                                           self->positions[self->tail & mask] == self->tail))
-        self->tail++;
-      atomic_store_explicit (&self->header->tail, self->tail, memory_order_relaxed);
-    }
 }
 
 /* Takes a task back that no worker has claimed. The slot is still busy: release it. */
@@ -372,6 +361,7 @@ pool_ring_worker_add (PoolRing *self, guint worker, guint32 incarnation)
   atomic_store (&words->current, 0);
   atomic_store (&words->done, 0);
   atomic_store (&words->progress, 0);
+  atomic_store (&words->block, 0);
   atomic_store (&words->consumed, atomic_load (&self->taken[worker]));
   self->alive[worker] = TRUE;
   self->n_alive++;
@@ -406,6 +396,8 @@ pool_ring_worker_reap (PoolRing *self, guint worker)
   self->n_alive--;
   atomic_store (&self->header->n_active, MAX (self->n_alive, 1));
   atomic_fetch_and (&self->header->sleepers[worker / 64],
+                    ~(G_GUINT64_CONSTANT (1) << (worker % 64)));
+  atomic_fetch_and (&self->header->blocks[worker / 64],
                     ~(G_GUINT64_CONSTANT (1) << (worker % 64)));
 
   for (guint i = 0; i < self->header->n_slots; i++)
@@ -487,6 +479,26 @@ claim_slot (PoolRingWorker *self, PoolRingSlot *slot)
                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
+/* Says which positions this worker sets aside, before it does so: nobody may overlook them and go to sleep. */
+static inline void
+share_block (PoolRingWorker *self, guint32 begin, guint32 end)
+{
+  atomic_store (&self->words->block, (guint64) begin << 32 | end);
+  if (!self->shares)
+    atomic_fetch_or (&self->header->blocks[self->index / 64],
+                     G_GUINT64_CONSTANT (1) << (self->index % 64));
+  self->shares = TRUE;
+}
+
+static inline void
+unshare_block (PoolRingWorker *self)
+{
+  if (self->shares)
+    atomic_fetch_and (&self->header->blocks[self->index / 64],
+                      ~(G_GUINT64_CONSTANT (1) << (self->index % 64)));
+  self->shares = FALSE;
+}
+
 /*
  * Moves the shared cursor over up to 16 positions, which this worker then looks at first: one contended
  * compare-and-swap for many tasks. It owns none of them by that, so a long task does not sit on its neighbours:
@@ -513,9 +525,14 @@ claim_next (PoolRingWorker *self)
       cursor = atomic_load_explicit (&header->cursor, memory_order_relaxed);
       available = atomic_load_explicit (&header->head, memory_order_acquire) - cursor;
       if (available == 0 || available > G_MAXINT32)
-        return NULL;
+        {
+          unshare_block (self);
+          return NULL;
+        }
       take = available / (2 * atomic_load_explicit (&header->n_active, memory_order_relaxed));
       take = CLAMP (take, 1, POOL_RING_CLAIM_MAX);
+      if (take > 1)
+        share_block (self, cursor, cursor + take);
       if (atomic_compare_exchange_strong (&header->cursor, &cursor, cursor + take))
         {
           self->block = cursor;
@@ -524,19 +541,48 @@ claim_next (PoolRingWorker *self)
     }
 }
 
-/* What others have set aside and not started. */
+/* What others have set aside and not started, the last of it first. */
+static PoolRingSlot *
+steal_from (PoolRingWorker *self, guint worker)
+{
+  PoolRingWorkerWords *words = self->words - self->index + worker;
+  guint64 block = atomic_load (&words->block);
+  guint32 begin = block >> 32, end = (guint32) block;
+  guint mask = self->header->n_slots - 1;
+
+  if (end - begin > POOL_RING_CLAIM_MAX)
+    return NULL;
+  while (end != begin)
+    {
+      PoolRingSlot *slot = &self->slots[--end & mask];
+
+      if (claim_slot (self, slot))
+        return slot;
+    }
+  return NULL;
+}
+
 static PoolRingSlot *
 steal (PoolRingWorker *self)
 {
-  guint mask = self->header->n_slots - 1;
-  guint32 head = atomic_load (&self->header->head);
-  guint32 tail = atomic_load (&self->header->tail);
+  guint n = (self->header->max_workers + 63) / 64;
 
-  if (head - tail > self->header->n_slots)
-    tail = head - self->header->n_slots;
-  for (guint32 i = tail; i != head; i++)
-    if (claim_slot (self, &self->slots[i & mask]))
-      return &self->slots[i & mask];
+  for (guint i = 0; i < n; i++)
+    {
+      guint64 bits = atomic_load (&self->header->blocks[i]);
+
+      while (bits != 0)
+        {
+          guint bit = __builtin_ctzll (bits);
+          PoolRingSlot *slot = i * 64 + bit < self->header->max_workers
+                                   ? steal_from (self, i * 64 + bit)
+                                   : NULL;
+
+          if (slot != NULL)
+            return slot;
+          bits &= bits - 1;
+        }
+    }
   return NULL;
 }
 
@@ -593,7 +639,12 @@ sleep_for_task (PoolRingWorker *self)
   atomic_store (&self->words->status, POOL_WORKER_SLEEPING);
   atomic_fetch_or (sleepers, flag);
 
-  slot = steal (self);
+  /* in this order: what leaves the cursor is in `blocks` before */
+  slot = atomic_load (&self->header->head) != atomic_load (&self->header->cursor)
+             ? claim_next (self)
+             : NULL;
+  if (slot == NULL)
+    slot = steal (self);
   if (slot == NULL && !must_end (self))
     while (atomic_load (&self->words->status) == POOL_WORKER_SLEEPING)
       pool_futex_wait (&self->words->status, POOL_WORKER_SLEEPING, -1);

@@ -27,6 +27,7 @@ typedef struct
   const guint8 *data;
   gsize size;
   gboolean is_reference; /* data lies within the call's argument */
+  gboolean is_placed;    /* data lies where the task's reserve() said */
 } PoolRunnerReply;
 
 /*

@@ -229,8 +229,7 @@ run_item (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
     ok = run_batch_of_one (self, function, data, size, out, error);
   if (G_UNLIKELY (is_value) && ok)
     {
-      if (self->task->reference != NULL)
-        pool_task_reserve_reply (self->task, 0);
+      pool_task_reserve_reply (self->task, 0); /* it is in the buffer now, wherever it was */
       pool_buffer_append (out, "\0ay", 3);
     }
   return ok;
@@ -261,6 +260,7 @@ run_lone (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall *
   if (!run_item (self, function, call->data, call->size, is_value, &task->reply, &error))
     {
       task->reference = NULL;
+      task->large = NULL;
       reply_error (self, error, reply);
       return;
     }
@@ -269,7 +269,14 @@ run_lone (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall *
   reply->is_reference = task->reference != NULL;
   reply->data = reply->is_reference ? task->reference : task->reply.data;
   reply->size = reply->is_reference ? task->reference_size : task->reply.len;
+  if (task->large != NULL)
+    {
+      reply->is_placed = TRUE;
+      reply->data = task->large;
+      reply->size = task->large_size;
+    }
   task->reference = NULL;
+  task->large = NULL;
 }
 
 static void
@@ -372,7 +379,7 @@ pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunne
   pool_buffer_reset (&task->reply);
   pool_buffer_reset (&self->out);
   reply->n_items = 1;
-  reply->is_reference = FALSE;
+  reply->is_reference = reply->is_placed = FALSE;
 
   if ((call->flags & POOL_CALL_PACKED) == 0)
     run_lone (self, function, call, reply);
@@ -409,6 +416,7 @@ pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant
 
   pool_buffer_reset (&self->task->reply);
   self->task->reference = NULL;
+  self->task->large = NULL;
   if (local_error != NULL)
     g_propagate_error (error, g_steal_pointer (&local_error));
   return *error == NULL;

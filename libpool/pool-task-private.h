@@ -12,6 +12,11 @@ G_BEGIN_DECLS
  */
 #define POOL_TASK_REFERENCE_MIN 4096
 
+/* A reply of a lone call of more than this is written where the caller will find it, if the worker has such a place. */
+#define POOL_TASK_LARGE_MIN (64 * 1024)
+
+typedef guint8 *(*PoolTaskReserveFunc) (gpointer data, gsize size);
+
 /* The running call; belongs to one worker, which reuses it for call after call. */
 struct _PoolTask
 {
@@ -28,6 +33,10 @@ struct _PoolTask
   gsize args_size;
   const guint8 *reference; /* a reply that lies within args */
   gsize reference_size;
+  guint8 *large; /* a reply in the place that reserve() gave */
+  gsize large_size;
+  PoolTaskReserveFunc reserve; /* or NULL */
+  gpointer reserve_data;
   PoolBuffer reply;
 };
 

@@ -176,7 +176,7 @@ pool_task_reply (PoolTask *self, const guint8 *data, gsize size)
 {
   if (self->args != NULL && size >= POOL_TASK_REFERENCE_MIN && data >= self->args &&
       data + size <= self->args + self->args_size && self->reply.len == 0 &&
-      self->reference == NULL)
+      self->reference == NULL && self->large == NULL)
     {
       self->reference = data;
       self->reference_size = size;
@@ -202,10 +202,18 @@ pool_task_reply (PoolTask *self, const guint8 *data, gsize size)
 guint8 *
 pool_task_reserve_reply (PoolTask *self, gsize size)
 {
-  if (G_UNLIKELY (self->reference != NULL))
+  if (size > POOL_TASK_LARGE_MIN && self->args != NULL && self->reserve != NULL &&
+      self->reply.len == 0 && self->reference == NULL && self->large == NULL)
     {
-      pool_buffer_append (&self->reply, self->reference, self->reference_size);
-      self->reference = NULL;
+      self->large = self->reserve (self->reserve_data, size);
+      self->large_size = size;
+      if (self->large != NULL)
+        return self->large;
     }
+  /* there is more: what came before is no longer the whole */
+  if (G_UNLIKELY (self->reference != NULL))
+    pool_buffer_append (&self->reply, g_steal_pointer (&self->reference), self->reference_size);
+  if (G_UNLIKELY (self->large != NULL))
+    pool_buffer_append (&self->reply, g_steal_pointer (&self->large), self->large_size);
   return pool_buffer_reserve (&self->reply, size);
 }

@@ -17,8 +17,8 @@
 
 /*
  * Jobs in the window for each worker. The few are enough that none waits while tasks take long; the
- * many make short tasks three to six times faster, as fewer of them find everybody asleep, and are
- * there only while their inputs and results are small.
+ * many make short tasks three to six times faster, as fewer of them find everybody asleep. They are
+ * there only while inputs and results are small, and not before some results have shown that.
  */
 #define JOBS_PER_WORKER 8
 #define SMALL_JOBS_PER_WORKER 256
@@ -169,6 +169,20 @@ emit_job (PoolCliFlow *self, PoolCliJob *job)
   pool_cli_job_free (job);
 }
 
+/* Results that nobody takes stay as they are, in the window, where they keep the next ones out. */
+static void
+emit_jobs (PoolCliFlow *self)
+{
+  PoolCliJob *job;
+
+  while ((job = g_queue_peek_head (&self->order)) != NULL && job->finished &&
+         !pool_cli_output_is_full (self->out) && !pool_cli_output_is_full (self->err))
+    {
+      g_queue_pop_head (&self->order);
+      emit_job (self, job);
+    }
+}
+
 static void
 add_weight (PoolCliFlow *self, PoolCliJob *job, gsize bytes)
 {
@@ -181,17 +195,15 @@ finish_job (PoolCliFlow *self, PoolCliJob *job)
 {
   job->finished = TRUE;
   if (job->value != NULL)
-    add_weight (self, job, g_variant_get_size (job->value));
+    {
+      gsize size = g_variant_get_size (job->value);
+
+      add_weight (self, job, size);
+      self->result_size = MAX (size, self->result_size - self->result_size / 16);
+    }
   if (!self->settings->keep_order)
-    {
-      emit_job (self, job);
-      return;
-    }
-  while ((job = g_queue_peek_head (&self->order)) != NULL && job->finished)
-    {
-      g_queue_pop_head (&self->order);
-      emit_job (self, job);
-    }
+    g_queue_push_tail (&self->order, job);
+  emit_jobs (self);
 }
 
 static void
@@ -430,7 +442,8 @@ has_room (PoolCliFlow *self)
   if (self->at_end || pool_cli_output_is_full (self->out) || pool_cli_output_is_full (self->err))
     return FALSE;
   return self->n_open < self->window ||
-         (self->n_open < self->small_window && self->n_bytes < SMALL_JOBS_BYTES);
+         (self->n_open < MIN (self->window + self->n_done, self->small_window) &&
+          self->n_bytes + self->n_open * self->result_size < SMALL_JOBS_BYTES);
 }
 
 /* Reads inputs while there is room for them. */
@@ -549,6 +562,8 @@ pool_cli_flow_output_changed (PoolCliFlow *self)
 {
   if (self->joblog != NULL)
     write_log_lines (self);
+  if (!self->given_up)
+    emit_jobs (self);
   fill (self);
   check_end (self);
 }

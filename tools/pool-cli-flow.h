@@ -28,11 +28,12 @@ typedef struct
   guint window;       /* how many jobs may be open */
   guint small_window; /* … while they are small */
   GPtrArray *chunk;  /* PoolCliJob: read and not submitted yet */
-  GQueue order;      /* PoolCliJob, with --keep-order: in the order of the inputs */
+  GQueue order;      /* PoolCliJob, to be printed: those that are done; with --keep-order all */
   GQueue log_lines;  /* LogLine: of jobs whose output is not written yet */
   guint64 n_read;
   guint64 n_open;    /* jobs in the window */
   guint64 n_bytes;   /* … and what they hold */
+  gsize result_size; /* what to expect of a result: the largest of late */
   guint64 n_calls;   /* callbacks that will still come */
   guint64 n_done;
   guint64 n_failed;

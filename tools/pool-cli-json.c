@@ -31,43 +31,81 @@ pool_cli_json_add_string (JsonBuilder *builder, const char *name, const char *te
   pool_cli_json_add_bytes (builder, name, text, strlen (text));
 }
 
-/* JSON has no word for a number that is none. */
+static JsonNode *variant_to_node (GVariant *value);
+
+/* JSON's keys are strings. */
 static JsonNode *
-drop_non_finite (JsonNode *node)
+dict_to_node (GVariant *dict)
 {
-  if (JSON_NODE_HOLDS_OBJECT (node))
-    {
-      JsonObject *object = json_node_get_object (node);
-      g_autoptr (GList) names = json_object_get_members (object);
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+  JsonObject *object = json_object_new ();
 
-      for (GList *l = names; l != NULL; l = l->next)
-        json_object_set_member (object, l->data,
-                                drop_non_finite (json_object_dup_member (object, l->data)));
-      return node;
-    }
-  if (JSON_NODE_HOLDS_ARRAY (node))
+  for (gsize i = 0; i < g_variant_n_children (dict); i++)
     {
-      JsonArray *array = json_node_get_array (node);
-      JsonArray *copy = json_array_sized_new (json_array_get_length (array));
+      g_autoptr (GVariant) entry = g_variant_get_child_value (dict, i);
+      g_autoptr (GVariant) key = g_variant_get_child_value (entry, 0);
+      g_autoptr (GVariant) value = g_variant_get_child_value (entry, 1);
+      g_autofree char *name = g_variant_is_of_type (key, G_VARIANT_TYPE_STRING)
+                                  ? g_variant_dup_string (key, NULL)
+                                  : g_variant_print (key, FALSE);
 
-      for (guint i = 0; i < json_array_get_length (array); i++)
-        json_array_add_element (copy, drop_non_finite (json_array_dup_element (array, i)));
-      json_node_take_array (node, copy);
-      return node;
+      json_object_set_member (object, name, variant_to_node (value));
     }
-  if (json_node_get_value_type (node) == G_TYPE_DOUBLE && !isfinite (json_node_get_double (node)))
-    {
-      json_node_unref (node);
-      return json_node_new (JSON_NODE_NULL);
-    }
+  json_node_take_object (node, object);
   return node;
+}
+
+static JsonNode *
+list_to_node (GVariant *list)
+{
+  JsonNode *node = json_node_new (JSON_NODE_ARRAY);
+  JsonArray *array = json_array_sized_new ((guint) g_variant_n_children (list));
+
+  for (gsize i = 0; i < g_variant_n_children (list); i++)
+    {
+      g_autoptr (GVariant) child = g_variant_get_child_value (list, i);
+
+      json_array_add_element (array, variant_to_node (child));
+    }
+  json_node_take_array (node, array);
+  return node;
+}
+
+/*
+ * Not json_gvariant_serialize() all the way: it writes “inf.0”, which is no JSON, and large unsigned
+ * numbers as negative ones.
+ */
+static JsonNode *
+variant_to_node (GVariant *value)
+{
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_DICTIONARY))
+    return dict_to_node (value);
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_ARRAY) ||
+      g_variant_is_of_type (value, G_VARIANT_TYPE_TUPLE) ||
+      g_variant_is_of_type (value, G_VARIANT_TYPE_DICT_ENTRY))
+    return list_to_node (value);
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_VARIANT) ||
+      g_variant_is_of_type (value, G_VARIANT_TYPE_MAYBE))
+    {
+      g_autoptr (GVariant) child =
+          g_variant_n_children (value) > 0 ? g_variant_get_child_value (value, 0) : NULL;
+
+      return child != NULL ? variant_to_node (child) : json_node_new (JSON_NODE_NULL);
+    }
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE) &&
+      !isfinite (g_variant_get_double (value)))
+    return json_node_new (JSON_NODE_NULL);
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_UINT64) &&
+      g_variant_get_uint64 (value) > G_MAXINT64)
+    return json_node_init_double (json_node_alloc (), (double) g_variant_get_uint64 (value));
+  return json_gvariant_serialize (value);
 }
 
 void
 pool_cli_json_add_variant (JsonBuilder *builder, const char *name, GVariant *value)
 {
   json_builder_set_member_name (builder, name);
-  json_builder_add_value (builder, drop_non_finite (json_gvariant_serialize (value)));
+  json_builder_add_value (builder, variant_to_node (value));
 }
 
 void

@@ -20,8 +20,6 @@
 
 #define FULL (1024 * 1024)
 #define FILE_WRITE_MAX (1024 * 1024)
-/* What is left of the buffer when this much has been written is moved to its start. */
-#define COMPACT (256 * 1024)
 /* Turns of the main loop are short. */
 #define WRITES_PER_TURN 64
 
@@ -108,7 +106,8 @@ write_some (PoolCliOutput *self)
       self->start += (gsize) n;
       self->written += (guint64) n;
     }
-  if (self->start == self->buffer->len || self->start >= COMPACT)
+  /* what is left moves to the start when it is the smaller part: each byte moves once at most */
+  if (self->start >= self->buffer->len - self->start)
     {
       g_byte_array_remove_range (self->buffer, 0, (guint) self->start);
       self->start = 0;

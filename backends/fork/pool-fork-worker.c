@@ -139,6 +139,14 @@ ensure_extent (Worker *self, gsize size)
   return TRUE;
 }
 
+static guint8 *
+reserve_extent (gpointer data, gsize size)
+{
+  Worker *self = data;
+
+  return ensure_extent (self, size) ? self->extent : NULL;
+}
+
 static void
 fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, guint32 kind,
              guint n_items, gsize size, double run_time)
@@ -191,7 +199,8 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
                          run_time);
           return;
         }
-      memcpy (self->extent, reply->data, reply->size);
+      if (!reply->is_placed)
+        memcpy (self->extent, reply->data, reply->size);
       where = POOL_RING_DATA_EXTENT;
       offset = self->extent - (guint8 *) pool_shm_at (self->shm, self->shm->header->results);
       self->extent = NULL;
@@ -316,6 +325,9 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTab
   self.known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
   static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
   pool_runner_init (&self.runner, worker, static_args);
+
+  self.runner.task->reserve = reserve_extent;
+  self.runner.task->reserve_data = &self;
 
   if (!initialize (&self, &error))
     {

@@ -32,9 +32,9 @@ SMALL_SANITIZER = {'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '')
 def watch_memory(words, inputs, kib):
     with Tool(*words, stdin=inputs.stdout, stdout=subprocess.DEVNULL, env=SMALL_SANITIZER) as tool:
         time.sleep(1.5)
-        early = tool.rss()
+        early = tool.memory()
         time.sleep(2)
-        late = tool.rss()
+        late = tool.memory()
         assert tool.process.poll() is None
         assert late < early + kib, (early, late)
 
@@ -71,15 +71,34 @@ def test_a_slow_task_at_the_head_stops_the_input(backend):
 
 
 @each_backend
+def test_large_results_do_not_pile_up(backend):
+    """Workers are faster than a result of 4 MB is printed."""
+    inputs = subprocess.Popen(['yes', '4000000'], stdout=subprocess.PIPE)
+    try:
+        with Tool('map', '-b', backend, '-j2', 'debug.bytes', stdin=inputs.stdout,
+                  stdout=subprocess.DEVNULL) as tool:
+            largest = 0
+            for _ in range(30):
+                time.sleep(0.1)
+                largest = max(largest, tool.memory())
+            # 16 results, some of them twice, and the text of one or two
+            assert 0 < largest < 300 * 1024, largest
+    finally:
+        inputs.kill()
+        inputs.wait()
+        inputs.stdout.close()
+
+
+@each_backend
 def test_a_reader_that_pauses_stops_the_input(backend):
     line = 'x' * 1000
     inputs = subprocess.Popen(['yes', line], stdout=subprocess.PIPE)
     try:
         with Tool('map', '-b', backend, 'debug.echo', stdin=inputs.stdout, stdout=subprocess.PIPE) as tool:
             time.sleep(1.5)
-            early = tool.rss()
+            early = tool.memory()
             time.sleep(1.5)
-            assert tool.rss() < early + 1024
+            assert tool.memory() < early + 1024
             assert tool.process.stdout.read(len(line) + 1) == line.encode() + b'\n'
     finally:
         inputs.kill()

@@ -239,6 +239,23 @@ def test_json_of_odd_values():
     assert base64.b64decode(value['input_base64']) == name
     nested = run('map', '--json', '--type=a{sv}', 'debug.echo', "{'a': <1>, 'b': <[true]>}").objects[0]
     assert nested['result'] == {'a': 1, 'b': [True]}
+    for kind, text, expected in [
+        ('t', '18446744073709551615', 2.0 ** 64),
+        ('t', '9223372036854775807', 2 ** 63 - 1),
+        ('x', '-9223372036854775808', -2 ** 63),
+        ('ay', 'a', [97, 0]),
+        ('mi', 'nothing', None),
+        ('mmi', 'just nothing', None),
+        ('a{is}', "{1: 'x'}", {'1': 'x'}),
+        ('{sd}', "{'x', 0.5}", ['x', 0.5]),
+        ('a(sv)', "[('x', <(1, [2.5])>)]", [['x', [1, [2.5]]]]),
+        ('as', '[]', []),
+        ('g', "'a{sv}'", 'a{sv}'),
+        ('y', '255', 255),
+        ('b', 'true', True),
+    ]:
+        result = run('map', '--json', f'--type={kind}', 'debug.echo', '--', text)
+        assert result.objects[0]['result'] == expected, (kind, text, result.text, result.messages)
 
 
 @test
