@@ -35,6 +35,7 @@ struct _PoolManager
 
 /* The task that a call names, or the pool's target. */
 const char *pool_manager_get_task (PoolManager *self, const char *task);
+gboolean pool_manager_prepare (PoolManager *self, GError **error);
 void pool_manager_queue_clear (PoolManager *self);
 
 PoolResultIterator *pool_result_iterator_new (PoolManager *manager, const char *task, gboolean star,

@@ -83,19 +83,19 @@ say_error (PoolCliFlow *self, const PoolCliJob *job)
   pool_cli_output_add (self->err, "\n");
 }
 
-/* The run is over when all is read, run and written. */
+/* The run is over when all is read, run and written; when it is given up, all that was printed. */
 static void
 check_end (PoolCliFlow *self)
 {
   int saved_errno = pool_cli_output_get_errno (self->out);
+  gboolean written = pool_cli_output_is_idle (self->out) && pool_cli_output_is_idle (self->err);
+  gboolean complete = self->at_end && self->n_open == 0 && self->chunk->len == 0;
 
   if (saved_errno != 0 && self->fatal == NULL)
     self->fatal = g_error_new (G_IO_ERROR, g_io_error_from_errno (saved_errno),
                               "Cannot write the results: %s", g_strerror (saved_errno));
-  if (saved_errno != 0 || (self->halted && self->settings->halt == POOL_CLI_HALT_NOW))
-    g_main_loop_quit (self->loop);
-  else if (self->at_end && self->n_open == 0 && self->chunk->len == 0 &&
-           pool_cli_output_is_idle (self->out) && pool_cli_output_is_idle (self->err))
+  if (saved_errno != 0 || (written && (complete || self->given_up)) ||
+      (self->halted && self->settings->halt == POOL_CLI_HALT_NOW && !self->given_up))
     g_main_loop_quit (self->loop);
 }
 
@@ -547,7 +547,7 @@ pool_cli_flow_start (PoolCliFlow *self)
   fill_later (self);
 }
 
-/* From now on nothing is read or printed; results that still come are dropped. */
+/* From now on nothing is read; results that still come are dropped. */
 void
 pool_cli_flow_give_up (PoolCliFlow *self)
 {

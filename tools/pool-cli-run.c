@@ -239,20 +239,36 @@ get_status (Run *run)
   return flow->n_failed > 0 ? POOL_CLI_EXIT_FAILED : POOL_CLI_EXIT_OK;
 }
 
+/* Returns: whether nothing of the pool is left. */
+static gboolean
+end_pool (Run *run)
+{
+  PoolCliFlow *flow = &run->flow;
+  gboolean clean;
+
+  if (flow->n_open == 0 && run->caught_signal == 0)
+    return flow->pool == NULL || !pool_manager_close (flow->pool, NULL) ||
+           pool_manager_join (flow->pool, -1, NULL);
+  clean = give_up (flow);
+  /* what was printed before --halt goes out, for as long as its reader takes */
+  if (flow->halted && run->caught_signal == 0 &&
+      !(pool_cli_output_is_idle (flow->out) && pool_cli_output_is_idle (flow->err)))
+    g_main_loop_run (flow->loop);
+  return clean;
+}
+
 static int
 finish (Run *run)
 {
-  PoolCliFlow *flow = &run->flow;
-  gboolean clean = TRUE;
+  gboolean clean;
   int status;
 
-  remove_signals (run);
   remove_source (&run->progress_source);
-  pool_cli_progress_hide (flow->progress);
-  if (flow->n_open > 0 || run->caught_signal != 0)
-    clean = give_up (flow);
-  else if (flow->pool != NULL && pool_manager_close (flow->pool, NULL))
-    clean = pool_manager_join (flow->pool, -1, NULL);
+  pool_cli_progress_hide (run->flow.progress);
+  if (run->caught_signal != 0)
+    remove_signals (run);
+  clean = end_pool (run);
+  remove_signals (run);
 
   status = get_status (run);
   if (status != POOL_CLI_EXIT_SIGNAL + SIGPIPE)

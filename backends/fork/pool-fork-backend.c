@@ -163,7 +163,7 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
       if (i == 0)
         message.incarnation = incarnation;
     }
-  if (!pool_fork_backend_start_zygote (self, config->start_method, error))
+  if (!pool_fork_backend_start_zygote (self, config->start_method, FALSE, error))
     return FALSE;
   order (self, &message);
   return pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
@@ -216,8 +216,7 @@ ensure_zygote (PoolForkBackend *self, GError **error)
                            "the process that workers are forked from has died");
       return FALSE;
     }
-  return pool_fork_backend_start_zygote (
-             self, self->from_copy ? POOL_START_METHOD_FORK : self->method, error) &&
+  return pool_fork_backend_start_zygote (self, self->method, TRUE, error) &&
          pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
 }
 
@@ -332,6 +331,28 @@ worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
   pool_local_backend_worker_gone (local, &exit);
 }
 
+/*
+ * A worker whose zygote has died is ending too, by its parent-death signal: makes sure that it has, so that it does not
+ * write to memory that is used anew. It is no child of ours; a pid that is not that of a worker any more is left alone.
+ */
+static void
+await_end (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/comm", (int) pid);
+  g_autofree char *name = NULL;
+  int fd = syscall (SYS_pidfd_open, pid, 0);
+  struct pollfd poll_fd = { fd, POLLIN, 0 };
+
+  if (fd < 0)
+    return;
+  if (g_file_get_contents (path, &name, NULL, NULL) && g_str_has_prefix (name, "pool-worker"))
+    {
+      syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+      poll (&poll_fd, 1, QUIT_TIMEOUT_MS);
+    }
+  close (fd);
+}
+
 /* The zygote is gone, and its workers with it. */
 static void
 zygote_died (PoolForkBackend *self)
@@ -346,7 +367,9 @@ zygote_died (PoolForkBackend *self)
     waitpid (self->zygote, NULL, 0);
   self->zygote = 0;
   g_queue_clear_full (&self->outbox, g_free);
-  /* they may live for an instant longer; nothing is done with what they leave behind before that is over */
+  for (guint i = 0; i < n; i++)
+    if (alive[i] && self->workers[i].pid > 0)
+      await_end (self->workers[i].pid);
   for (guint i = 0; i < n; i++)
     if (alive[i])
       {
@@ -355,8 +378,6 @@ zygote_died (PoolForkBackend *self)
                                              .signum = SIGKILL,
                                              .status = -1 };
 
-        if (self->workers[i].pid > 0)
-          kill (self->workers[i].pid, SIGKILL);
         worker_ended (self, &message);
       }
 }

@@ -41,7 +41,11 @@ struct _PoolForkBackend
   GQueue outbox;  /* PoolControlMessage: the socket was full */
 };
 
-/* Makes the zygote in the way that config asks for (pool-fork-start.c). */
-gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, GError **error);
+/*
+ * Makes the zygote in the way that is asked for (pool-fork-start.c). @again: another one, in the way that was taken
+ * before, which must not be a fork of the program; may be called by any thread.
+ */
+gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
+                                         GError **error);
 
 G_END_DECLS

@@ -191,7 +191,8 @@ start_by_method (PoolForkBackend *self, PoolStartMethod asked, guint n_threads, 
 }
 
 gboolean
-pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, GError **error)
+pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
+                                GError **error)
 {
   PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
   g_autofree char *program = pool_copy_find_worker_program ();
@@ -212,9 +213,14 @@ pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, GE
 
   zygote.control_fd = sockets[1];
   zygote.functions = POOL_BACKEND (self)->engine->functions;
-  n_threads = pool_fork_guard_lock ();
-  ok = start_by_method (self, asked, n_threads, &zygote, error);
-  pool_fork_guard_unlock ();
+  if (again)
+    ok = self->from_copy ? copy_zygote (self, &zygote, error) : exec_zygote (self, &zygote, error);
+  else
+    {
+      n_threads = pool_fork_guard_lock ();
+      ok = start_by_method (self, asked, n_threads, &zygote, error);
+      pool_fork_guard_unlock ();
+    }
   close (sockets[1]);
   if (!ok)
     {

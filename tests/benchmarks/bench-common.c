@@ -83,8 +83,8 @@ compare_doubles (const void *a, const void *b)
 }
 
 /* The mean of the two in the middle where there is no middle one. */
-double
-bench_median (const double *values, gsize n)
+static double
+median (const double *values, gsize n)
 {
   g_autofree double *sorted = g_new (double, n);
 
@@ -106,7 +106,7 @@ print_series (const BenchRun *run, const BenchSeries *series)
       max = MAX (max, values[i]);
     }
 
-  g_ascii_formatd (texts[0], sizeof texts[0], "%.6g", bench_median (values, series->values->len));
+  g_ascii_formatd (texts[0], sizeof texts[0], "%.6g", median (values, series->values->len));
   g_ascii_formatd (texts[1], sizeof texts[1], "%.6g", min);
   g_ascii_formatd (texts[2], sizeof texts[2], "%.6g", max);
   g_print ("{\"figure\": \"%s%s%s\", \"backend\": \"%s\", \"value\": %s, \"unit\": \"%s\", "

@@ -89,8 +89,6 @@ bench_samples_add (BenchSamples *self, gint64 ns)
   self->ns[self->n++] = (guint32) CLAMP (ns, 0, (gint64) G_MAXUINT32);
 }
 
-double bench_median (const double *values, gsize n);
-
 /* Memory that forked processes share; it starts as zeros. */
 gpointer bench_shared_new (gsize size, GError **error);
 void bench_shared_free (gpointer memory, gsize size);

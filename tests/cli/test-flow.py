@@ -76,7 +76,7 @@ def test_large_results_do_not_pile_up(backend):
     inputs = subprocess.Popen(['yes', '4000000'], stdout=subprocess.PIPE)
     try:
         with Tool('map', '-b', backend, '-j2', 'debug.bytes', stdin=inputs.stdout,
-                  stdout=subprocess.DEVNULL) as tool:
+                  stdout=subprocess.DEVNULL, env=SMALL_SANITIZER) as tool:
             largest = 0
             for _ in range(30):
                 time.sleep(0.1)

@@ -7,7 +7,7 @@ import os
 import pathlib
 import subprocess
 
-from clitest import POOL, each_backend, main, needs, run, test
+from clitest import BACKENDS, POOL, each_backend, main, needs, run, test
 
 
 def make_files():
@@ -376,6 +376,11 @@ def test_halt():
         result = run('map', '-j1', '-k', f'--halt={when},fail=1', 'debug.fail_if', 'a', 'fail', 'b', 'c', 'd')
         assert result.status == 1
         assert result.lines == ['a'], result.lines
+    # what was printed before goes out, and what runs is ended
+    for backend in BACKENDS:
+        result = run('map', '-b', backend, '-j2', '--halt=now,success=2', '--tag', 'debug.sleep',
+                     '0', '0.3', '50', '50', '50')
+        assert result.status == 0 and [line.split('\t')[0] for line in result.lines] == ['0', '0.3']
     result = run('map', '-j1', '-k', '--halt=soon,success=2', 'debug.echo', 'a', 'b', 'c', 'd')
     assert result.status == 0 and result.lines == ['a', 'b']
 

@@ -5,7 +5,7 @@
     damage.py half MODULE OUTPUT    the first half of what would be mapped into memory
     damage.py almost MODULE OUTPUT  all of that but its last byte
     damage.py header MODULE OUTPUT  an ELF header, and nothing that it speaks of
-    damage.py prose MODULE OUTPUT   a line of text
+    damage.py prose MODULE OUTPUT   lines of text
     damage.py empty MODULE OUTPUT   nothing
 """
 
@@ -41,7 +41,7 @@ def main():
         'half': data[:mapped_size(data) // 2],
         'almost': data[:mapped_size(data) - 1],
         'header': data[:64],
-        'prose': b'This is not the module that you are looking for.\n',
+        'prose': b'This is not the module that you are looking for.\n' * 100,
         'empty': b'',
     }[how])
 

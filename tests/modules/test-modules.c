@@ -176,7 +176,7 @@ test_suggestions (void)
   {
     const char *name, *near;
   } cases[] = { { "thread", "threads" }, { "treads", "threads" }, { "Threads", "threads" },
-                { "frok", "fork" },      { "forks", "fork" },     { "fin", "fine" } };
+                { "forc", "fork" },      { "forks", "fork" },     { "fin", "fine" } };
   g_autofree char *directory = own_directory ();
   g_autoptr (GError) far = NULL;
 

@@ -237,6 +237,28 @@ test_misaligned (void)
     }
 }
 
+/* A fresh value, which has not been serialised before, is written where an item of a batch lies: anywhere. */
+static void
+test_encode_anywhere (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    for (guint offset = 0; offset < 16; offset++)
+      {
+        g_autoptr (GVariant) value = parse (texts[i]);
+        gsize size = pool_value_size (value, TRUE);
+        g_autofree guint8 *place = g_malloc (size + offset);
+        g_autoptr (GVariant) tuple = NULL;
+        g_autoptr (GVariant) copy = NULL;
+        g_autoptr (GError) error = NULL;
+
+        pool_value_encode (value, TRUE, place + offset);
+        copy = pool_value_decode_data (place + offset, size, FALSE, NULL, NULL, &error);
+        g_assert_no_error (error);
+        tuple = g_variant_ref_sink (g_variant_new_tuple (&value, 1));
+        g_assert_cmpvariant (copy, tuple);
+      }
+}
+
 /* --- what is no value --- */
 
 static void
@@ -523,6 +545,7 @@ main (int argc, char **argv)
   g_test_add_func ("/value/layout", test_layout);
   g_test_add_func ("/value/wrap", test_wrap);
   g_test_add_func ("/value/misaligned", test_misaligned);
+  g_test_add_func ("/value/encode-anywhere", test_encode_anywhere);
   g_test_add_func ("/value/refused/no-type", test_no_type);
   g_test_add_func ("/value/refused/indefinite", test_indefinite);
   g_test_add_func ("/value/refused/deep-type", test_deep_type);
