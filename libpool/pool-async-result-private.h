@@ -66,7 +66,7 @@ gboolean pool_async_result_block (PoolAsyncResult *self, double timeout, GError 
 static inline PoolAsyncResult *
 pool_job_get_result (PoolJob *job)
 {
-  return (PoolAsyncResult *) ((guint8 *) job - G_STRUCT_OFFSET (PoolAsyncResult, job));
+  return (PoolAsyncResult *) (gpointer) ((guint8 *) job - G_STRUCT_OFFSET (PoolAsyncResult, job));
 }
 
 G_END_DECLS

@@ -19,7 +19,7 @@ pool_buffer_reserve (PoolBuffer *self, gsize size)
 {
   guint8 *place;
 
-  if (G_UNLIKELY (size > self->capacity - self->len))
+  if (G_UNLIKELY (size > self->capacity - self->len || self->data == NULL))
     {
       gsize wanted = self->len + size;
 

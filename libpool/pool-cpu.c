@@ -3,7 +3,6 @@
 
 #include "pool-init.h"
 
-#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +68,7 @@ static double
 quota_v2 (const char *path)
 {
   g_autofree char *directory = g_build_filename ("/sys/fs/cgroup", path, NULL);
-  double best = HUGE_VAL;
+  double best = G_MAXDOUBLE;
 
   while (g_str_has_prefix (directory, "/sys/fs/cgroup"))
     {
@@ -100,7 +99,7 @@ quota_v1 (const char *path)
   double quota = read_number (directory, "cpu.cfs_quota_us", -1);
   double period = read_number (directory, "cpu.cfs_period_us", -1);
 
-  return quota > 0 && period > 0 ? quota / period : HUGE_VAL;
+  return quota > 0 && period > 0 ? quota / period : G_MAXDOUBLE;
 }
 
 /**
@@ -120,7 +119,7 @@ pool_cpu_count (void)
   guint count = affinity_count ();
   g_autofree char *v2 = cgroup_path ("");
   g_autofree char *v1 = cgroup_path ("cpu");
-  double quota = HUGE_VAL;
+  double quota = G_MAXDOUBLE;
 
   if (given != NULL && atoi (given) > 0)
     return atoi (given);
@@ -130,6 +129,6 @@ pool_cpu_count (void)
   if (v1 != NULL)
     quota = MIN (quota, quota_v1 (v1));
   if (quota < count)
-    count = MAX (1, (guint) ceil (quota));
+    count = MAX (1, (guint) (quota + 0.999)); /* a quota of 1.5 keeps two busy */
   return count;
 }

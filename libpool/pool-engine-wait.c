@@ -348,6 +348,7 @@ pool_engine_start_thread (PoolEngine *self)
   self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->settings.threads)
     {
+      pool_fork_guard_thread_announce ();
       self->thread = g_thread_new ("libpool", engine_thread, pool_engine_ref (self));
       return;
     }

@@ -11,7 +11,9 @@ G_BEGIN_DECLS
  * thread, and a child cannot inherit a lock that one of them held.
  */
 POOL_EXPORT
-void pool_fork_guard_thread_begin (void); /* this is a thread of the library; enters */
+void pool_fork_guard_thread_announce (void); /* before a thread of the library is made, which then calls _begin() */
+POOL_EXPORT
+void pool_fork_guard_thread_begin (void); /* this is that thread; enters */
 POOL_EXPORT
 void pool_fork_guard_thread_end (void);
 POOL_EXPORT

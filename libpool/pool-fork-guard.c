@@ -8,6 +8,7 @@
 
 static GRWLock guard;
 static _Atomic guint n_still; /* our threads that hold, or wait for, the guard: not the program's */
+static _Atomic guint n_announced, n_begun; /* our threads that were made, and that hold the guard since */
 static _Atomic guint generation;
 
 static void
@@ -42,10 +43,17 @@ pool_fork_guard_leave (void)
 }
 
 void
+pool_fork_guard_thread_announce (void)
+{
+  atomic_fetch_add (&n_announced, 1);
+}
+
+void
 pool_fork_guard_thread_begin (void)
 {
   pool_fork_guard_enter ();
   atomic_fetch_add (&n_still, 1);
+  atomic_fetch_add (&n_begun, 1);
 }
 
 void
@@ -88,6 +96,9 @@ pool_fork_guard_lock (void)
 {
   guint n, ours;
 
+  /* one that was made a moment ago has not got there yet */
+  while (atomic_load (&n_begun) != atomic_load (&n_announced))
+    g_thread_yield ();
   g_rw_lock_writer_lock (&guard);
   n = count_threads ();
   ours = atomic_load (&n_still);
@@ -106,4 +117,5 @@ pool_fork_guard_reset_in_child (void)
 {
   g_rw_lock_init (&guard);
   atomic_store (&n_still, 0);
+  atomic_store (&n_begun, atomic_load (&n_announced));
 }

@@ -6,8 +6,13 @@
 #include "pool-error.h"
 #include "pool-function-private.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BACKEND_PREFIX "libpool-backend-"
 
@@ -95,6 +100,46 @@ not_found (const char *variable, const char *directory, const char *prefix, cons
                  directories);
 }
 
+static gboolean
+segments_fit (int fd, guint64 size, const ElfW (Ehdr) *header)
+{
+  for (guint i = 0; i < header->e_phnum; i++)
+    {
+      ElfW (Phdr) segment;
+      off_t offset = header->e_phoff + (off_t) i * header->e_phentsize;
+
+      if (pread (fd, &segment, sizeof segment, offset) != sizeof segment)
+        return FALSE;
+      if (segment.p_type == PT_LOAD &&
+          (segment.p_filesz > size || segment.p_offset > size - segment.p_filesz))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/*
+ * The dynamic linker maps what an object's headers say, and the program gets a SIGBUS for what is not there: an upload
+ * that broke off would be its end. So the headers are checked against the length of the file first.
+ */
+static gboolean
+check_complete (const char *file, const char *what, const char *name, GError **error)
+{
+  int fd = open (file, O_RDONLY | O_CLOEXEC);
+  ElfW (Ehdr) header;
+  struct stat st;
+  gboolean ok;
+
+  ok = fd >= 0 && fstat (fd, &st) == 0 &&
+       (pread (fd, &header, sizeof header, 0) != sizeof header ||
+        memcmp (header.e_ident, ELFMAG, SELFMAG) != 0 || segments_fit (fd, st.st_size, &header));
+  if (!ok)
+    g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The %s \"%s\" cannot be loaded: %s: %s", what,
+                 name, file, fd < 0 ? g_strerror (errno) : "the file is truncated");
+  if (fd >= 0)
+    close (fd);
+  return ok;
+}
+
 GModule *
 pool_module_open (const char *variable, const char *directory, const char *prefix, const char *name,
                   const char *what, PoolError code, GError **error)
@@ -110,6 +155,8 @@ pool_module_open (const char *variable, const char *directory, const char *prefi
       if (!g_file_test (file, G_FILE_TEST_EXISTS))
         continue;
 
+      if (!check_complete (file, what, name, error))
+        return NULL;
       /* not bound lazily: a symbol that is missing is an error now, not the end of the program later */
       module = g_module_open_full (file, G_MODULE_BIND_LOCAL, &local_error);
       if (module == NULL)

@@ -112,6 +112,16 @@ pool_ring_commit (PoolRing *self, guint index)
   atomic_store_explicit (&self->slots[index].word, POOL_SLOT_READY, memory_order_release);
 }
 
+/* Not if it is BLOCKED by now: then it waits for something else, on another word. */
+static void
+wake_sleeper (PoolRing *self, guint worker)
+{
+  guint32 sleeping = POOL_WORKER_SLEEPING;
+
+  if (atomic_compare_exchange_strong (&self->words[worker].status, &sleeping, POOL_WORKER_AWAKE))
+    pool_futex_wake (&self->words[worker].status, 1);
+}
+
 static guint
 wake_one_word (PoolRing *self, guint i, guint wanted)
 {
@@ -128,8 +138,7 @@ wake_one_word (PoolRing *self, guint i, guint wanted)
       if (self->n_stopped > 0 && self->stopped[worker])
         continue;
       atomic_fetch_and (&self->header->sleepers[i], ~flag);
-      if (atomic_exchange (&self->words[worker].status, POOL_WORKER_AWAKE) == POOL_WORKER_SLEEPING)
-        pool_futex_wake (&self->words[worker].status, 1);
+      wake_sleeper (self, worker);
       woken++;
     }
   return woken;
@@ -336,16 +345,16 @@ ring_bell (PoolRingHeader *header, int event_fd)
     }
 }
 
-/* Wakes whoever waits in pool_ring_wait(). */
+/*
+ * Wakes whoever waits in pool_ring_wait(); also when the bell says that nobody does: a worker may have been killed, or
+ * stopped, after it took the bell and before it woke anybody.
+ */
 void
 pool_ring_kick (PoolRing *self)
 {
-  guint32 bell;
-
   atomic_fetch_add (&self->kicks, 1);
-  bell = atomic_fetch_and (&self->header->bell, ~(guint32) POOL_BELL_FUTEX);
-  if (bell & POOL_BELL_FUTEX)
-    pool_futex_wake (&self->header->bell, INT_MAX);
+  atomic_fetch_and (&self->header->bell, ~(guint32) POOL_BELL_FUTEX);
+  pool_futex_wake (&self->header->bell, INT_MAX);
 }
 
 /* --- manager: workers come and go --- */
@@ -378,7 +387,10 @@ pool_ring_worker_set_stopped (PoolRing *self, guint worker, gboolean stopped)
   self->stopped[worker] = stopped;
   self->n_stopped += stopped ? 1 : -1;
   if (stopped)
-    pool_ring_wake_all (self);
+    {
+      pool_ring_wake_all (self);
+      pool_ring_kick (self);
+    }
 }
 
 /*
@@ -438,8 +450,7 @@ void
 pool_ring_retire (PoolRing *self, guint worker)
 {
   atomic_store (&self->words[worker].command, POOL_COMMAND_RETIRE);
-  if (atomic_exchange (&self->words[worker].status, POOL_WORKER_AWAKE) == POOL_WORKER_SLEEPING)
-    pool_futex_wake (&self->words[worker].status, 1);
+  wake_sleeper (self, worker);
 }
 
 void

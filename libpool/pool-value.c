@@ -26,8 +26,11 @@ pool_value_encode (GVariant *value, gboolean wrap, guint8 *out)
   const char *type = g_variant_get_type_string (value);
   gsize type_len = strlen (type);
 
-  if (size > 0)
+  /* and it aborts, too, when the place is not aligned for the value: within a batch it may not be */
+  if (size > 0 && GPOINTER_TO_SIZE (out) % 8 == 0)
     g_variant_store (value, out);
+  else if (size > 0)
+    memcpy (out, g_variant_get_data (value), size);
   out += size;
   *out++ = '\0';
   if (wrap)

@@ -38,7 +38,6 @@ checksum_file (PoolTask *task, GVariant *args, gpointer user_data, GError **erro
 
 POOL_DEFINE_TASK_MODULE (module)
 {
-  task_args_init ();
   digest_init ();
   for (const char *const *name = digest_list_names (); *name != NULL; name++)
     {

@@ -222,7 +222,6 @@ debug_flaky (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 
 POOL_DEFINE_TASK_MODULE (module)
 {
-  task_args_init ();
   pool_task_module_add (module, "echo", "its argument; all of them, if there are several",
                         debug_echo);
   pool_task_module_add (module, "sleep", "waits so many seconds; can be cancelled", debug_sleep);

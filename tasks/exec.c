@@ -177,7 +177,6 @@ exec_shell (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 
 POOL_DEFINE_TASK_MODULE (module)
 {
-  task_args_init ();
   pool_task_module_add (module, "run",
                         "runs a command given as its words; exit status, stdout and stderr",
                         exec_run);

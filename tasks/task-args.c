@@ -12,18 +12,6 @@
  * its text, so that `pool map debug.sleep 0.5` works without a type.
  */
 
-/*
- * To be called by a module's entry point. An error keeps its domain on its way from a worker only
- * if the program that waits for it knows the domain, and it does load the module.
- */
-void
-task_args_init (void)
-{
-  g_io_error_quark ();
-  g_regex_error_quark ();
-  g_spawn_error_quark ();
-}
-
 GVariant *
 task_args_get (GVariant *args, gsize index, const char *what, GError **error)
 {

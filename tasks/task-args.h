@@ -5,7 +5,6 @@
 
 G_BEGIN_DECLS
 
-void task_args_init (void);
 GVariant *task_args_get (GVariant *args, gsize index, const char *what, GError **error);
 char *task_args_dup_filename (GVariant *args, gsize index, GError **error);
 char *task_args_dup_string (GVariant *args, gsize index, GError **error);

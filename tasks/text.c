@@ -172,7 +172,6 @@ text_grep (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 
 POOL_DEFINE_TASK_MODULE (module)
 {
-  task_args_init ();
   pool_task_module_add (module, "count", "lines, words and bytes of a file", text_count);
   pool_task_module_add (module, "grep",
                         "numbers and text of the lines of a file that match a pattern", text_grep);

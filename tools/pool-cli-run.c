@@ -239,35 +239,41 @@ get_status (Run *run)
   return flow->n_failed > 0 ? POOL_CLI_EXIT_FAILED : POOL_CLI_EXIT_OK;
 }
 
-/* Returns: whether nothing of the pool is left. */
-static gboolean
-end_pool (Run *run)
+/* What was printed before --halt goes out, for as long as its reader takes. */
+static void
+drain_outputs (Run *run)
 {
   PoolCliFlow *flow = &run->flow;
-  gboolean clean;
 
-  if (flow->n_open == 0 && run->caught_signal == 0)
-    return flow->pool == NULL || !pool_manager_close (flow->pool, NULL) ||
-           pool_manager_join (flow->pool, -1, NULL);
-  clean = give_up (flow);
-  /* what was printed before --halt goes out, for as long as its reader takes */
-  if (flow->halted && run->caught_signal == 0 &&
-      !(pool_cli_output_is_idle (flow->out) && pool_cli_output_is_idle (flow->err)))
+  pool_cli_flow_give_up (flow);
+  if (!pool_cli_output_is_idle (flow->out) || !pool_cli_output_is_idle (flow->err))
     g_main_loop_run (flow->loop);
-  return clean;
+}
+
+/* Returns: whether nothing of the pool is left. */
+static gboolean
+end_pool (PoolCliFlow *flow, gboolean at_once)
+{
+  if (at_once)
+    return give_up (flow);
+  return flow->pool == NULL || !pool_manager_close (flow->pool, NULL) ||
+         pool_manager_join (flow->pool, -1, NULL);
 }
 
 static int
 finish (Run *run)
 {
+  PoolCliFlow *flow = &run->flow;
   gboolean clean;
   int status;
 
   remove_source (&run->progress_source);
-  pool_cli_progress_hide (run->flow.progress);
+  pool_cli_progress_hide (flow->progress);
   if (run->caught_signal != 0)
     remove_signals (run);
-  clean = end_pool (run);
+  clean = end_pool (flow, flow->n_open > 0 || run->caught_signal != 0);
+  if (flow->halted && run->caught_signal == 0)
+    drain_outputs (run);
   remove_signals (run);
 
   status = get_status (run);

@@ -153,6 +153,8 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
   PoolForkBackend *self = POOL_FORK_BACKEND (backend);
   PoolControlMessage message = { .type = POOL_CONTROL_SPAWN, .n = config->processes };
 
+  /* once here rather than once in each worker */
+  g_type_ensure (POOL_TYPE_TASK);
   if (!make_memory (self, config->processes, error) || !write_config (self, config, error))
     return FALSE;
 

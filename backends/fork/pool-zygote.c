@@ -36,8 +36,9 @@ typedef struct
   gboolean quitting;
 } Nursery;
 
-void
-pool_process_become_clean (gboolean new_group)
+/* Default dispositions, nothing blocked, a process group of its own: what workers inherit. */
+static void
+become_clean (void)
 {
   sigset_t none;
 
@@ -45,12 +46,21 @@ pool_process_become_clean (gboolean new_group)
     signal (i, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
-  if (new_group)
-    setpgid (0, 0);
+  setpgid (0, 0);
 }
 
-void
-pool_process_close_fds (const int *keep, guint n)
+static void
+unblock_signals (void)
+{
+  sigset_t none;
+
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+/* Closes all descriptors but 0–2 and those in @keep, which is sorted. */
+static void
+close_fds (const int *keep, guint n)
 {
   int from = 3;
 
@@ -111,16 +121,17 @@ be_worker (Nursery *self, guint worker, pid_t parent)
   PoolZygote *zygote = self->zygote;
   int keep[2] = { zygote->event_fd, zygote->event_fd };
 
-  pool_process_become_clean (TRUE);
+  setpgid (0, 0);
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (1); /* it died before the line above */
+  unblock_signals ();
   if (zygote->exec_workers)
     {
       keep[1] = zygote->shm->fd;
       qsort (keep, 2, sizeof *keep, compare_ints);
     }
-  pool_process_close_fds (keep, 2);
+  close_fds (keep, 2);
   if (zygote->exec_workers)
     exec_worker (zygote, worker);
   prctl (PR_SET_NAME, "pool-worker");
@@ -320,10 +331,10 @@ pool_zygote_main (PoolZygote *zygote)
   int keep[4] = { zygote->control_fd, zygote->event_fd, zygote->manager_fd, zygote->shm->fd };
   int signal_fd, null_fd;
 
-  pool_process_become_clean (TRUE);
+  become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
   qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
-  pool_process_close_fds (keep, G_N_ELEMENTS (keep));
+  close_fds (keep, G_N_ELEMENTS (keep));
   /* the program's standard input is not for its tasks */
   null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null_fd > 0)

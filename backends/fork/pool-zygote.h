@@ -24,9 +24,4 @@ void pool_zygote_main (PoolZygote *self) G_GNUC_NORETURN;
 void pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTable *functions)
     G_GNUC_NORETURN;
 
-/* Default dispositions, nothing blocked, own process group, dies with its parent. */
-void pool_process_become_clean (gboolean new_group);
-/* Closes all descriptors but 0–2 and those in @keep, which is sorted. */
-void pool_process_close_fds (const int *keep, guint n);
-
 G_END_DECLS

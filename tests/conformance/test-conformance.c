@@ -105,8 +105,7 @@ make_noise (gpointer data)
 {
   for (;;)
     {
-      g_autoptr (GObject) object = g_object_new (G_TYPE_OBJECT, NULL);
-
+      g_object_unref (g_object_new (G_TYPE_OBJECT, NULL));
       g_usleep (1000);
     }
   return NULL;

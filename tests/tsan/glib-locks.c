@@ -6,7 +6,9 @@
  * nothing in a program that has no sanitizer.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <glib-object.h>
 
@@ -138,6 +140,18 @@ g_async_queue_timeout_pop (GAsyncQueue *queue, guint64 timeout)
   data = real (queue, timeout);
   acquire (queue);
   return data;
+}
+
+EXPORT gboolean
+(g_atomic_ref_count_dec) (gatomicrefcount *count)
+{
+  gboolean last;
+
+  REAL (g_atomic_ref_count_dec);
+  release (count);
+  last = real (count);
+  acquire (count);
+  return last;
 }
 
 /* The last of several owners frees what the others have written. */
