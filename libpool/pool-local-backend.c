@@ -82,7 +82,7 @@ release_slot (PoolLocalBackend *self, guint index)
 static int
 find_slot (PoolLocalBackend *self, guint64 handle)
 {
-  for (guint i = 0; i < self->ring.header->n_slots; i++)
+  for (guint i = 0; i < self->ring.n_slots; i++)
     if (self->ring.busy[i] && self->slots[i].handle == handle)
       return i;
   return -1;
@@ -92,7 +92,7 @@ find_slot (PoolLocalBackend *self, guint64 handle)
 void
 pool_local_backend_withdraw (PoolLocalBackend *self)
 {
-  for (guint i = 0; i < self->ring.header->n_slots; i++)
+  for (guint i = 0; i < self->ring.n_slots; i++)
     if (pool_ring_take_back (&self->ring, i))
       release_slot (self, i);
 }
@@ -100,7 +100,7 @@ pool_local_backend_withdraw (PoolLocalBackend *self)
 void
 pool_local_backend_close (PoolLocalBackend *self)
 {
-  for (guint i = 0; self->slots != NULL && i < self->ring.header->n_slots; i++)
+  for (guint i = 0; self->slots != NULL && i < self->ring.n_slots; i++)
     if (self->slots[i].adopted != NULL)
       free_adopted (self, &self->slots[i]);
   pool_ring_clear (&self->ring);
@@ -256,12 +256,12 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *hand
   guint32 current;
 
   *handle = *done = 0;
-  if (self->slots == NULL || worker >= self->ring.header->max_workers)
+  if (self->slots == NULL || worker >= self->ring.max_workers)
     return;
 
   *done = atomic_load (&self->ring.words[worker].done);
   current = atomic_load (&self->ring.words[worker].current);
-  if (current == 0 || current > self->ring.header->n_slots || !self->ring.busy[current - 1])
+  if (current == 0 || current > self->ring.n_slots || !self->ring.busy[current - 1])
     return;
   if (atomic_load (&self->ring.slots[current - 1].word) ==
       (POOL_SLOT_RUNNING | atomic_load (&self->ring.words[worker].incarnation) << 2))
@@ -277,7 +277,7 @@ owns_slot (PoolLocalBackend *self, guint worker, const PoolRingResult *result)
       POOL_SLOT_RUNNING | atomic_load_explicit (&self->ring.words[worker].incarnation,
                                                 memory_order_relaxed) << 2;
 
-  return result->slot < self->ring.header->n_slots && self->ring.busy[result->slot] &&
+  return result->slot < self->ring.n_slots && self->ring.busy[result->slot] &&
          self->slots[result->slot].handle == result->handle &&
          atomic_load_explicit (&self->ring.slots[result->slot].word, memory_order_relaxed) == claimed;
 }
@@ -346,7 +346,7 @@ pool_local_backend_drain (PoolLocalBackend *self, guint worker)
   guint n = 0;
 
   /* never more than a ring of them in one go: a worker that lies must not keep us here */
-  while (n < self->ring.header->n_results && pool_ring_next_result (&self->ring, worker, &result))
+  while (n < self->ring.n_results && pool_ring_next_result (&self->ring, worker, &result))
     {
       take_result (self, worker, &result);
       n++;

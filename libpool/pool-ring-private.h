@@ -157,6 +157,7 @@ typedef struct
   PoolRingSlot *slots;
   PoolRingWorkerWords *words;
   PoolRingResult *results;
+  guint n_slots, n_results, max_workers; /* not the header's: workers can write to that */
   _Atomic guint n_workers; /* indexes in use */
   _Atomic guint kicks;     /* how often pool_ring_wait() was to return */
   guint n_alive;
@@ -195,7 +196,7 @@ gboolean pool_ring_take_back (PoolRing *self, guint index);
 static inline guint
 pool_ring_room (PoolRing *self)
 {
-  return self->header->n_slots - self->n_outstanding;
+  return self->n_slots - self->n_outstanding;
 }
 
 /* results */

@@ -58,9 +58,9 @@ pool_ring_init (PoolRing *self, gpointer memory, guint n_slots, guint n_results,
 
   memset (self, 0, sizeof *self);
   self->header = memory;
-  self->header->n_slots = n_slots;
-  self->header->n_results = n_results;
-  self->header->max_workers = max_workers;
+  self->n_slots = self->header->n_slots = n_slots;
+  self->n_results = self->header->n_results = n_results;
+  self->max_workers = self->header->max_workers = max_workers;
   self->header->spin = g_get_num_processors () > 1;
   locate (memory, n_slots, max_workers, &self->slots, &self->words, &self->results);
   self->busy = g_new0 (gboolean, n_slots);
@@ -90,9 +90,9 @@ pool_ring_clear (PoolRing *self)
 PoolRingSlot *
 pool_ring_reserve (PoolRing *self, guint *index)
 {
-  guint mask = self->header->n_slots - 1;
+  guint mask = self->n_slots - 1;
 
-  if (self->n_outstanding == self->header->n_slots)
+  if (self->n_outstanding == self->n_slots)
     return NULL;
 
   while (self->busy[self->next & mask])
@@ -135,6 +135,12 @@ wake_one_word (PoolRing *self, guint i, guint wanted)
       guint64 flag = G_GUINT64_CONSTANT (1) << bit;
 
       bits &= ~flag;
+      /* a bit that no worker of ours can have set */
+      if (G_UNLIKELY (worker >= self->max_workers))
+        {
+          atomic_fetch_and (&self->header->sleepers[i], ~flag);
+          continue;
+        }
       if (self->n_stopped > 0 && self->stopped[worker])
         continue;
       atomic_fetch_and (&self->header->sleepers[i], ~flag);
@@ -209,8 +215,8 @@ pool_ring_take_back (PoolRing *self, guint index)
 static PoolRingResult *
 result_at (PoolRing *self, guint worker, guint32 position)
 {
-  return &self->results[(gsize) worker * self->header->n_results +
-                        (position & (self->header->n_results - 1))];
+  return &self->results[(gsize) worker * self->n_results +
+                        (position & (self->n_results - 1))];
 }
 
 static gboolean
@@ -386,11 +392,10 @@ pool_ring_worker_set_stopped (PoolRing *self, guint worker, gboolean stopped)
     return;
   self->stopped[worker] = stopped;
   self->n_stopped += stopped ? 1 : -1;
+  /* stopped: others may have counted on it; going on: it may have been passed over */
+  pool_ring_wake_all (self);
   if (stopped)
-    {
-      pool_ring_wake_all (self);
-      pool_ring_kick (self);
-    }
+    pool_ring_kick (self);
 }
 
 /*
@@ -403,6 +408,9 @@ pool_ring_worker_reap (PoolRing *self, guint worker)
   guint32 claimed = POOL_SLOT_RUNNING | atomic_load (&self->words[worker].incarnation) << 2;
   int slot = -1;
 
+  /* what it wrote in its last moments may be anything: a cursor that is too far ahead would hide tasks */
+  if ((gint32) (atomic_load (&self->header->cursor) - self->head) > 0)
+    atomic_store (&self->header->cursor, self->head);
   pool_ring_worker_set_stopped (self, worker, FALSE);
   self->alive[worker] = FALSE;
   self->n_alive--;
@@ -412,7 +420,7 @@ pool_ring_worker_reap (PoolRing *self, guint worker)
   atomic_fetch_and (&self->header->blocks[worker / 64],
                     ~(G_GUINT64_CONSTANT (1) << (worker % 64)));
 
-  for (guint i = 0; i < self->header->n_slots; i++)
+  for (guint i = 0; i < self->n_slots; i++)
     if (self->busy[i] && atomic_load (&self->slots[i].word) == claimed)
       slot = i;
 
@@ -429,7 +437,7 @@ pool_ring_next_orphan (PoolRing *self, guint *index)
 {
   guint32 cursor = atomic_load (&self->header->cursor);
 
-  for (guint i = 0; i < self->header->n_slots; i++)
+  for (guint i = 0; i < self->n_slots; i++)
     if (self->busy[i] && (gint32) (self->positions[i] - cursor) < 0 && pool_ring_take_back (self, i))
       {
         *index = i;

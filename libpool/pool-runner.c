@@ -401,23 +401,25 @@ pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant
   self->task->id = 0;
   self->task->attempt = 1;
   self->task->name = function->name;
+  self->task->args = NULL;
   if (function->kind == POOL_FUNCTION_TASK)
     {
+      /* it has no result to return */
       value = function->func.task (self->task, args, function->user_data, &local_error);
       if (value != NULL)
         g_variant_take_ref (value);
     }
   else if (function->kind == POOL_FUNCTION_BYTES)
-    function->func.bytes (self->task, g_variant_get_data (args), g_variant_get_size (args),
-                          function->user_data, &local_error);
+    call_on_bytes (self, function, g_variant_get_data (args), g_variant_get_size (args), &local_error);
   else
     g_set_error (&local_error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
-                 "%s works on batches and cannot be an initializer", function->name);
+                 "%s cannot be an initializer: it is no function on values or bytes", function->name);
 
   pool_buffer_reset (&self->task->reply);
   self->task->reference = NULL;
   self->task->large = NULL;
-  if (local_error != NULL)
-    g_propagate_error (error, g_steal_pointer (&local_error));
-  return *error == NULL;
+  if (local_error == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
 }

@@ -39,7 +39,7 @@ add (PoolTaskModule *module, const char *name, const char *description, PoolFunc
   for (guint i = 0; i < module->functions->len; i++)
     if (strcmp (((PoolFunction *) module->functions->pdata[i])->name, full) == 0 &&
         module->error == NULL)
-      module->error = g_error_new (POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+      module->error = g_error_new (POOL_ERROR, POOL_ERROR_BACKEND,
                                    "Task module \"%s\" has two tasks \"%s\"", module->name, name);
   if ((!is_task_name (name) || func == NULL) && module->error == NULL)
     module->error = g_error_new (POOL_ERROR, POOL_ERROR_BACKEND,

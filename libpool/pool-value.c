@@ -188,6 +188,7 @@ GError *
 pool_error_decode (const guint8 *data, gsize size)
 {
   const char *domain, *message, *limit = (const char *) data + size;
+  g_autofree char *valid = NULL;
   guint32 code;
   GQuark quark;
 
@@ -201,6 +202,8 @@ pool_error_decode (const guint8 *data, gsize size)
       !g_utf8_validate (domain, -1, NULL) || *domain == '\0')
     return g_error_new_literal (POOL_ERROR, POOL_ERROR_PROTOCOL, "A worker sent a broken error");
 
+  /* whoever shows a message may rely on its being UTF-8 */
+  message = valid = g_utf8_make_valid (message, -1);
   register_domains ();
   quark = g_quark_try_string (domain);
   if (quark == 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "task-args.h"
 
-#include <errno.h>
 #include <math.h>
 
 /*

@@ -8,6 +8,7 @@
 #define UNIT ((gsize) 1024)
 #define IDLE_MAX ((gsize) 256 * 1024 * 1024)
 #define PAGE ((gsize) 4096)
+#define COLD 0x80 /* of a free block, in classes: it has been given back and has no pages */
 
 gboolean
 pool_arena_init (PoolArena *self, guint8 *base, gsize size)
@@ -57,7 +58,9 @@ pop_free (PoolArena *self, guint class)
     return NULL;
   offset = g_array_index (blocks, gsize, blocks->len - 1);
   g_array_set_size (blocks, blocks->len - 1);
-  self->idle -= MIN (self->idle, block_size (class));
+  if ((self->classes[offset / UNIT] & COLD) == 0)
+    self->idle -= block_size (class);
+  self->classes[offset / UNIT] &= ~COLD;
   return self->base + offset;
 }
 
@@ -109,7 +112,8 @@ pool_arena_free (PoolArena *self, guint8 *block)
   if (class >= 2 && self->idle + block_size (class) > IDLE_MAX)
     {
       madvise (block, block_size (class), MADV_REMOVE);
-      /* without pages it is no better than a new one: the last to be used */
+      self->classes[offset / UNIT] |= COLD;
+      /* no better than a new one: the last to be used */
       g_array_prepend_val (self->free[class], offset);
     }
   else

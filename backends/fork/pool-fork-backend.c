@@ -187,7 +187,7 @@ free_index (PoolForkBackend *self)
 {
   PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
 
-  for (guint i = 0; i < ring->header->max_workers; i++)
+  for (guint i = 0; i < ring->max_workers; i++)
     if (!ring->alive[i])
       return i;
   return -1;
@@ -360,7 +360,7 @@ static void
 zygote_died (PoolForkBackend *self)
 {
   PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
-  g_autofree gboolean *alive = g_memdup2 (ring->alive, ring->header->max_workers * sizeof (gboolean));
+  g_autofree gboolean *alive = g_memdup2 (ring->alive, ring->max_workers * sizeof (gboolean));
   guint n = atomic_load (&ring->n_workers);
 
   close (self->control_fd);
@@ -390,7 +390,7 @@ handle_report (PoolForkBackend *self, const PoolControlMessage *message)
   PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
   PoolForkWorker *info;
 
-  if (message->worker >= ring->header->max_workers || !ring->alive[message->worker])
+  if (message->worker >= ring->max_workers || !ring->alive[message->worker])
     return;
   info = &self->workers[message->worker];
   if (info->incarnation != message->incarnation)

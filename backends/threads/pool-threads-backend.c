@@ -260,7 +260,7 @@ pool_threads_backend_add_workers (PoolBackend *backend, guint n)
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
   PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
 
-  for (guint i = 0; i < ring->header->max_workers && n > 0; i++)
+  for (guint i = 0; i < ring->max_workers && n > 0; i++)
     if (!ring->alive[i])
       {
         start_worker (self, i);
