@@ -682,8 +682,8 @@ pool_manager_close (PoolManager *self, GError **error)
  * @self: a pool
  * @error: return location for a #GError
  *
- * Ends the workers at once. What has not ended fails with %POOL_ERROR_TERMINATED. Threads cannot be ended: they
- * finish the task that they are in.
+ * Ends the workers at once. What has not ended fails with %POOL_ERROR_TERMINATED. Threads cannot be ended:
+ * their tasks are told through [method@Task.get_cancellable], and come to their end.
  *
  * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE
  *

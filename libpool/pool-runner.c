@@ -389,7 +389,7 @@ pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunne
     run_items (self, function, call, progress, reply);
 
   if (G_UNLIKELY (task->cancellable != NULL))
-    g_clear_object (&task->cancellable);
+    pool_task_forget_cancellable (task);
 }
 
 gboolean

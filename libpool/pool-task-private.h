@@ -27,7 +27,8 @@ struct _PoolTask
   guint attempt;
   guint worker;
   GVariant *static_args;
-  GCancellable *cancellable; /* made when first asked for */
+  GCancellable *cancellable; /* made when first asked for; with `cancelled`, under a lock of its own */
+  gboolean cancelled;
 
   const guint8 *args; /* the whole argument of a lone call on bytes, or NULL */
   gsize args_size;
@@ -42,5 +43,12 @@ struct _PoolTask
 
 POOL_EXPORT
 PoolTask *pool_task_new (guint worker, GVariant *static_args);
+
+/* From another thread: tells the call that runs now, and those that come. */
+POOL_EXPORT
+void pool_task_cancel (PoolTask *self);
+/* The call has ended. */
+POOL_EXPORT
+void pool_task_forget_cancellable (PoolTask *self);
 
 G_END_DECLS

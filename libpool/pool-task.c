@@ -17,6 +17,9 @@
  */
 G_DEFINE_FINAL_TYPE (PoolTask, pool_task, G_TYPE_OBJECT)
 
+/* One for all tasks: it is taken only where somebody asks for a cancellable. */
+static GMutex cancel_lock;
+
 static void
 pool_task_finalize (GObject *object)
 {
@@ -155,9 +158,39 @@ pool_task_get_cancellable (PoolTask *self)
 {
   g_return_val_if_fail (POOL_IS_TASK (self), NULL);
 
+  g_mutex_lock (&cancel_lock);
   if (self->cancellable == NULL)
-    self->cancellable = g_cancellable_new ();
+    {
+      self->cancellable = g_cancellable_new ();
+      if (self->cancelled)
+        g_cancellable_cancel (self->cancellable);
+    }
+  g_mutex_unlock (&cancel_lock);
   return self->cancellable;
+}
+
+void
+pool_task_cancel (PoolTask *self)
+{
+  g_autoptr (GCancellable) cancellable = NULL;
+
+  g_mutex_lock (&cancel_lock);
+  self->cancelled = TRUE;
+  if (self->cancellable != NULL)
+    cancellable = g_object_ref (self->cancellable);
+  g_mutex_unlock (&cancel_lock);
+  if (cancellable != NULL)
+    g_cancellable_cancel (cancellable);
+}
+
+void
+pool_task_forget_cancellable (PoolTask *self)
+{
+  g_autoptr (GCancellable) cancellable = NULL;
+
+  g_mutex_lock (&cancel_lock);
+  cancellable = g_steal_pointer (&self->cancellable);
+  g_mutex_unlock (&cancel_lock);
 }
 
 /**

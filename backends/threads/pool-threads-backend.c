@@ -43,7 +43,8 @@ typedef struct
   PoolRingWorker ring;
   PoolRunner runner;
   GThread *thread;
-  gboolean up; /* the manager's */
+  PoolTask *task; /* a reference: the manager's, to cancel what runs */
+  gboolean up;    /* the manager's */
   gboolean asked;
 } Worker;
 
@@ -195,6 +196,7 @@ start_worker (PoolThreadsBackend *self, guint index)
   worker->engine = pool_engine_ref (POOL_BACKEND (self)->engine);
   pool_ring_worker_attach (&worker->ring, self->memory, index, local->event_fd);
   pool_runner_init (&worker->runner, index, self->static_args);
+  worker->task = g_object_ref (worker->runner.task);
   self->workers->pdata[index] = worker;
   worker->thread = g_thread_try_new (name, worker_thread, worker, &error);
   if (worker->thread == NULL)
@@ -304,6 +306,7 @@ worker_ended (PoolThreadsBackend *self, guint index)
         g_error_new (error->domain, error->code, "failed in its initializer: %s", error->message);
   if (worker->thread != NULL)
     g_thread_join (worker->thread);
+  g_object_unref (worker->task);
   g_free (worker);
   self->workers->pdata[index] = NULL;
   pool_local_backend_worker_gone (POOL_LOCAL_BACKEND (self), &exit);
@@ -344,14 +347,27 @@ pool_threads_backend_open_result (PoolLocalBackend *local, guint worker,
 }
 
 static void
+cancel_task (Worker *worker)
+{
+  g_autoptr (PoolTask) task = g_object_ref (worker->task);
+
+  pool_task_cancel (task);
+}
+
+static void
 pool_threads_backend_stop (PoolBackend *backend, gboolean now)
 {
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
 
   self->stopping = TRUE;
-  /* the tasks that run come to their end; no other begins */
+  /* the tasks that run are told, and come to their end; no other begins */
   if (now)
-    pool_local_backend_withdraw (POOL_LOCAL_BACKEND (self));
+    {
+      pool_local_backend_withdraw (POOL_LOCAL_BACKEND (self));
+      for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
+        if (self->workers->pdata[i] != NULL)
+          cancel_task (self->workers->pdata[i]);
+    }
   pool_ring_stop (&POOL_LOCAL_BACKEND (self)->ring);
 }
 
@@ -373,6 +389,8 @@ pool_threads_backend_finalize (GObject *object)
 
       if (worker != NULL && worker->thread != NULL)
         g_thread_unref (worker->thread);
+      if (worker != NULL)
+        g_object_unref (worker->task);
       g_free (worker);
       g_clear_error (&self->start_errors[i]);
     }
