@@ -49,6 +49,7 @@ typedef struct
   GAsyncReadyCallback callback;
   gpointer user_data;
   gpointer tag;
+  gboolean waits; /* the caller waits for the result at once */
 } PoolCallback;
 
 void pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine,

@@ -109,6 +109,7 @@ pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine, const Po
       self->source = g_object_ref (callback->source);
       self->job.wants_notify = TRUE;
     }
+  self->job.is_waited_for = callback->waits;
   self->callback = callback->callback;
   self->user_data = callback->user_data;
   self->tag = callback->tag;

@@ -313,7 +313,8 @@ pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
   /* no room: whoever submits at full speed collects what is done, too */
   if (G_UNLIKELY (self->queue_head != NULL) && self->pump == NULL)
     pool_engine_dispatch_locked (self);
-  pool_engine_watch_locked (self);
+  if (!job->is_waited_for)
+    pool_engine_watch_locked (self);
 }
 
 /* @source: stands for the chunks that the job has yet to cut; also to wake one that has run dry. */
@@ -336,7 +337,8 @@ pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *sourc
   source->state = POOL_RECORD_QUEUED;
   queue_push_tail (self, source);
   pool_engine_hand_out_locked (self);
-  pool_engine_watch_locked (self);
+  if (!job->is_waited_for)
+    pool_engine_watch_locked (self);
 }
 
 /* --- handing out --- */

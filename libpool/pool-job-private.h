@@ -21,6 +21,7 @@ struct _PoolJob
   gboolean has_source; /* the source record is in the ready queue */
   gboolean is_queued_finished;
   gboolean wants_notify; /* somebody is to be told in the main context */
+  gboolean is_waited_for; /* whoever submits it waits at once, and will pump: no need to have the fd watched */
   _Atomic gboolean done;
 };
 

@@ -84,7 +84,7 @@ GVariant *
 pool_manager_apply (PoolManager *self, const char *task, GVariant *args, PoolCallOptions *options,
                     GCancellable *cancellable, GError **error)
 {
-  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL };
+  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL, TRUE };
   g_autoptr (PoolApplyResult) result = NULL;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
@@ -116,7 +116,7 @@ pool_manager_apply_async (PoolManager *self, const char *task, GVariant *args,
                           PoolCallOptions *options, GCancellable *cancellable,
                           GAsyncReadyCallback callback, gpointer user_data)
 {
-  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_apply_async };
+  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_apply_async, FALSE };
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
@@ -187,7 +187,7 @@ GBytes *
 pool_manager_apply_bytes (PoolManager *self, const char *task, const guint8 *data, gsize size,
                           PoolCallOptions *options, GCancellable *cancellable, GError **error)
 {
-  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL };
+  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL, TRUE };
   g_autoptr (PoolApplyResult) result = NULL;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
@@ -219,7 +219,7 @@ pool_manager_apply_bytes_async (PoolManager *self, const char *task, const guint
                                 GAsyncReadyCallback callback, gpointer user_data)
 {
   const PoolCallback call = { self, cancellable, callback, user_data,
-                              pool_manager_apply_bytes_async };
+                              pool_manager_apply_bytes_async, FALSE };
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
@@ -263,7 +263,7 @@ static GVariant *
 map (PoolManager *self, const char *task, GVariant *items, gboolean star, guint chunksize,
      GCancellable *cancellable, GError **error)
 {
-  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL };
+  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL, TRUE };
   g_autoptr (PoolMapResult) result = NULL;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
@@ -339,7 +339,7 @@ pool_manager_map_async (PoolManager *self, const char *task, GVariant *items, gu
                         GCancellable *cancellable, GAsyncReadyCallback callback,
                         gpointer user_data)
 {
-  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_map_async };
+  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_map_async, FALSE };
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
@@ -386,7 +386,8 @@ pool_manager_starmap_async (PoolManager *self, const char *task, GVariant *items
                             GCancellable *cancellable, GAsyncReadyCallback callback,
                             gpointer user_data)
 {
-  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_starmap_async };
+  const PoolCallback call = { self, cancellable, callback, user_data, pool_manager_starmap_async,
+                              FALSE };
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
@@ -442,7 +443,7 @@ GBytes *
 pool_manager_map_packed (PoolManager *self, const char *task, const guint8 *data, gsize size,
                          guint chunksize, GCancellable *cancellable, GError **error)
 {
-  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL };
+  const PoolCallback callback = { self, cancellable, NULL, NULL, NULL, TRUE };
   g_autoptr (PoolMapResult) result = NULL;
   g_autoptr (GBytes) packed = NULL;
 
@@ -476,7 +477,7 @@ pool_manager_map_packed_async (PoolManager *self, const char *task, GBytes *pack
                                gpointer user_data)
 {
   const PoolCallback call = { self, cancellable, callback, user_data,
-                              pool_manager_map_packed_async };
+                              pool_manager_map_packed_async, FALSE };
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (packed != NULL, NULL);

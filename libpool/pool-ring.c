@@ -14,6 +14,14 @@
 #define SPIN_PAUSES 64
 #define SPIN_NS 20000
 
+static gboolean
+has_several_cpus (void)
+{
+  cpu_set_t set;
+
+  return sched_getaffinity (0, sizeof set, &set) != 0 || CPU_COUNT (&set) > 1;
+}
+
 static gsize
 align (gsize size)
 {
@@ -61,7 +69,7 @@ pool_ring_init (PoolRing *self, gpointer memory, guint n_slots, guint n_results,
   self->n_slots = self->header->n_slots = n_slots;
   self->n_results = self->header->n_results = n_results;
   self->max_workers = self->header->max_workers = max_workers;
-  self->header->spin = g_get_num_processors () > 1;
+  self->header->spin = has_several_cpus ();
   locate (memory, n_slots, max_workers, &self->slots, &self->words, &self->results);
   self->busy = g_new0 (gboolean, n_slots);
   self->positions = g_new0 (guint32, n_slots);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +17,9 @@
 
 /* How long the zygote may take to end, with all it has been told to kill, before it is killed itself. */
 #define QUIT_TIMEOUT_MS 2000
+
+/* Up to this size a worker is granted the place of its next large result in advance, if need be in new memory. */
+#define GRANT_NEW_MAX (4 * 1024 * 1024)
 
 G_DEFINE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL_TYPE_LOCAL_BACKEND)
 
@@ -151,7 +155,7 @@ static gboolean
 pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, GError **error)
 {
   PoolForkBackend *self = POOL_FORK_BACKEND (backend);
-  PoolControlMessage message = { .type = POOL_CONTROL_SPAWN, .n = config->processes };
+  guint32 first = 0;
 
   /* once here rather than once in each worker */
   g_type_ensure (POOL_TYPE_TASK);
@@ -163,12 +167,11 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
       guint32 incarnation = prepare_worker (self, i);
 
       if (i == 0)
-        message.incarnation = incarnation;
+        first = incarnation;
     }
-  if (!pool_fork_backend_start_zygote (self, config->start_method, FALSE, error))
-    return FALSE;
-  order (self, &message);
-  return pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
+  return pool_fork_backend_start_zygote (self, config->start_method, FALSE, config->processes, first,
+                                         error) &&
+         pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
 }
 
 static PoolBackendFlags
@@ -218,7 +221,7 @@ ensure_zygote (PoolForkBackend *self, GError **error)
                            "the process that workers are forked from has died");
       return FALSE;
     }
-  return pool_fork_backend_start_zygote (self, self->method, TRUE, error) &&
+  return pool_fork_backend_start_zygote (self, self->method, TRUE, 0, 0, error) &&
          pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
 }
 
@@ -554,9 +557,9 @@ pool_fork_backend_close_result (PoolLocalBackend *local, guint worker,
       atomic_store (&local->ring.words[worker].staging_tail, ring_result->staging);
       return;
     }
-  /* the next result is likely to be as large: if there is a warm block, have it ready */
+  /* the next result is likely to be as large: have a block ready; a very large one only if it has been used before */
   if (self->workers[worker].extent == NULL && !self->stopping)
-    grant (self, worker, ring_result->size, TRUE);
+    grant (self, worker, ring_result->size, ring_result->size > GRANT_NEW_MAX);
 }
 
 static void
@@ -648,12 +651,12 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   PoolZygote zygote = { 0 };
-  gboolean is_zygote = argc >= 8 && g_str_equal (argv[2], "zygote");
+  gboolean is_zygote = argc >= 9 && g_str_equal (argv[2], "zygote");
 
   if (!is_zygote && !(argc >= 6 && g_str_equal (argv[2], "worker")))
     return 2;
 
-  zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 4 : 3]), &error);
+  zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 5 : 3]), &error);
   if (zygote.shm == NULL)
     {
       g_printerr ("pool-worker: %s\n", error->message);
@@ -663,9 +666,11 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
     pool_fork_worker_main (zygote.shm, atoi (argv[5]), atoi (argv[4]), NULL);
 
   zygote.exec_workers = g_str_equal (argv[3], "spawn");
-  zygote.control_fd = atoi (argv[5]);
-  zygote.event_fd = atoi (argv[6]);
-  zygote.manager_fd = atoi (argv[7]);
+  if (sscanf (argv[4], "%u:%u", &zygote.n_workers, &zygote.incarnation) != 2)
+    return 2;
+  zygote.control_fd = atoi (argv[6]);
+  zygote.event_fd = atoi (argv[7]);
+  zygote.manager_fd = atoi (argv[8]);
   zygote.program = argv[0];
   pool_zygote_main (&zygote);
 }

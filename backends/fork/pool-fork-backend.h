@@ -34,6 +34,7 @@ struct _PoolForkBackend
   PoolStartMethod method; /* that was taken: never AUTO */
   gboolean from_copy;
   gboolean stopping;
+  char first_workers[32]; /* an argument of the zygote that is being made */
 
   int control_fd; /* -1: the zygote is gone */
   int manager_fd; /* pidfd of this process */
@@ -42,10 +43,10 @@ struct _PoolForkBackend
 };
 
 /*
- * Makes the zygote in the way that is asked for (pool-fork-start.c). @again: another one, in the way that was taken
+ * Makes the zygote, and it the first workers, in the way that is asked for (pool-fork-start.c). @again: another one, in the way that was taken
  * before, which must not be a fork of the program; may be called by any thread.
  */
 gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
-                                         GError **error);
+                                         guint n_workers, guint32 incarnation, GError **error);
 
 G_END_DECLS

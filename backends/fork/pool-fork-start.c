@@ -58,8 +58,11 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 static void
 zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **args, int *fds)
 {
+  g_snprintf (self->first_workers, sizeof self->first_workers, "%u:%u", zygote->n_workers,
+              zygote->incarnation);
   args[0] = "zygote";
   args[1] = self->method == POOL_START_METHOD_SPAWN ? "spawn" : "fork";
+  args[2] = self->first_workers;
   fds[0] = zygote->shm->fd;
   fds[1] = zygote->control_fd;
   fds[2] = zygote->event_fd;
@@ -69,10 +72,10 @@ zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **
 static gboolean
 exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
-  const char *args[2];
+  const char *args[3];
   int fds[4], result;
   char numbers[4][16];
-  char *argv[] = { (char *) zygote->program, (char *) "fork", NULL, NULL, numbers[0], numbers[1],
+  char *argv[] = { (char *) zygote->program, (char *) "fork", NULL, NULL, NULL, numbers[0], numbers[1],
                    numbers[2], numbers[3], NULL };
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -82,6 +85,7 @@ exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
   zygote_arguments (self, zygote, args, fds);
   argv[2] = (char *) args[0];
   argv[3] = (char *) args[1];
+  argv[4] = (char *) args[2];
   posix_spawn_file_actions_init (&actions);
   posix_spawnattr_init (&attributes);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
@@ -140,7 +144,7 @@ publish_addresses (PoolForkBackend *self, GError **error)
 static gboolean
 copy_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
-  const char *args[3] = { NULL };
+  const char *args[4] = { NULL };
   int fds[4];
 
   zygote_arguments (self, zygote, args, fds);
@@ -192,13 +196,15 @@ start_by_method (PoolForkBackend *self, PoolStartMethod asked, guint n_threads, 
 
 gboolean
 pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
-                                GError **error)
+                                guint n_workers, guint32 incarnation, GError **error)
 {
   PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
   g_autofree char *program = pool_copy_find_worker_program ();
   PoolZygote zygote = { .shm = self->shm,
                         .event_fd = local->event_fd,
                         .manager_fd = self->manager_fd,
+                        .n_workers = n_workers,
+                        .incarnation = incarnation,
                         .program = program };
   int sockets[2];
   guint n_threads;

@@ -280,6 +280,16 @@ obey (Nursery *self)
     quit (self); /* the manager is gone */
 }
 
+static void
+block_sigchld (void)
+{
+  sigset_t mask;
+
+  sigemptyset (&mask);
+  sigaddset (&mask, SIGCHLD);
+  sigprocmask (SIG_BLOCK, &mask, NULL);
+}
+
 static int
 open_signalfd (void)
 {
@@ -287,7 +297,6 @@ open_signalfd (void)
 
   sigemptyset (&mask);
   sigaddset (&mask, SIGCHLD);
-  sigprocmask (SIG_BLOCK, &mask, NULL);
   return signalfd (-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -328,13 +337,14 @@ void
 pool_zygote_main (PoolZygote *zygote)
 {
   Nursery self = { .zygote = zygote };
+  const PoolControlMessage first = { .type = POOL_CONTROL_SPAWN,
+                                     .n = zygote->n_workers,
+                                     .incarnation = zygote->incarnation };
   int keep[4] = { zygote->control_fd, zygote->event_fd, zygote->manager_fd, zygote->shm->fd };
   int signal_fd, null_fd;
 
   become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
-  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
-  close_fds (keep, G_N_ELEMENTS (keep));
   /* the program's standard input is not for its tasks */
   null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null_fd > 0)
@@ -342,7 +352,12 @@ pool_zygote_main (PoolZygote *zygote)
       dup2 (null_fd, 0);
       close (null_fd);
     }
+  block_sigchld ();
+  /* workers first: somebody waits for them, and they close what they must not have themselves */
+  spawn (&self, &first);
 
+  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
+  close_fds (keep, G_N_ELEMENTS (keep));
   signal_fd = open_signalfd ();
   if (signal_fd >= 0)
     look_after (&self, signal_fd);

@@ -12,6 +12,8 @@ typedef struct
   int control_fd;
   int event_fd;
   int manager_fd; /* pidfd of the manager */
+  guint n_workers;      /* to make at once, from index 0; without waiting for an order */
+  guint32 incarnation;  /* of the first of them */
   gboolean exec_workers;
   const char *program; /* to exec */
   /* functions of the program that this process is a copy of; NULL: find them by their names */

@@ -15,6 +15,9 @@ G_DECLARE_FINAL_TYPE (PoolThreadsBackend, pool_threads_backend, POOL, THREADS_BA
 /* A result larger than this changes hands; a smaller one is copied, so that the worker's buffer stays warm. */
 #define STEAL_MIN (64 * 1024)
 
+/* What one worker writes all the time must not share a cache line, or the pair that is fetched with it, with another. */
+#define WORKER_ALIGNMENT 128
+
 struct _PoolThreadsBackend
 {
   PoolLocalBackend parent_instance;
@@ -187,7 +190,7 @@ start_worker (PoolThreadsBackend *self, guint index)
 {
   PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
   g_autofree char *name = g_strdup_printf ("pool-%u", index);
-  Worker *worker = g_new0 (Worker, 1);
+  Worker *worker = g_aligned_alloc0 (1, sizeof (Worker), WORKER_ALIGNMENT);
   GError *error = NULL;
 
   self->next_incarnation = (self->next_incarnation + 1) & ((1u << 30) - 1);
@@ -307,7 +310,7 @@ worker_ended (PoolThreadsBackend *self, guint index)
   if (worker->thread != NULL)
     g_thread_join (worker->thread);
   g_object_unref (worker->task);
-  g_free (worker);
+  g_aligned_free (worker);
   self->workers->pdata[index] = NULL;
   pool_local_backend_worker_gone (POOL_LOCAL_BACKEND (self), &exit);
 }
@@ -391,7 +394,7 @@ pool_threads_backend_finalize (GObject *object)
         g_thread_unref (worker->thread);
       if (worker != NULL)
         g_object_unref (worker->task);
-      g_free (worker);
+      g_aligned_free (worker);
       g_clear_error (&self->start_errors[i]);
     }
   g_clear_pointer (&self->workers, g_ptr_array_unref);

@@ -470,7 +470,6 @@ static void
 test_static_args (void)
 {
   g_autoptr (GVariant) static_args = g_variant_ref_sink (g_variant_new ("(si)", "static", 5));
-  g_autoptr (GBytes) texts = pack_texts ((const char *const[]){ "ab", NULL });
   Fixture fixture;
 
   fixture_init (&fixture, POOL_FUNCTION_TASK, task_echo, NULL, static_args);

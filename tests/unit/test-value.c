@@ -24,6 +24,10 @@ static const char *const texts[] = {
   "objectpath '/a/b'",
   "signature 'a{sv}'",
   "<5>",
+  "<int16 5>",
+  "@(v) (<7>,)",
+  "@(axn) ([], 3)",
+  "@(anx) ([int16 1], 3)",
   "<<<'deep'>>>",
   "@ay []",
   "b'bytes'",
@@ -210,6 +214,15 @@ test_wrap (void)
     }
 }
 
+/* Every child of it: GLib wants each to be aligned. */
+static void
+assert_readable (GVariant *value)
+{
+  g_autofree char *text = g_variant_print (value, TRUE);
+
+  g_assert_cmpuint (strlen (text), >, 0);
+}
+
 /* Items of a batch lie anywhere. */
 static void
 test_misaligned (void)
@@ -231,6 +244,7 @@ test_misaligned (void)
           copy = pool_value_decode_data (place + offset, size, FALSE, count_call, &n_calls, &error);
           g_assert_no_error (error);
           g_assert_cmpvariant (copy, value);
+          assert_readable (copy);
           g_clear_pointer (&copy, g_variant_unref);
           g_assert_cmpuint (n_calls, ==, 1);
         }
@@ -256,6 +270,7 @@ test_encode_anywhere (void)
         g_assert_no_error (error);
         tuple = g_variant_ref_sink (g_variant_new_tuple (&value, 1));
         g_assert_cmpvariant (copy, tuple);
+        assert_readable (copy);
       }
 }
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "fuzz-parse.h"
+
+#include "libpool/pool-error.h"
+#include "libpool/pool-packed-private.h"
+#include "libpool/pool-value-private.h"
+
+/*
+ * Whatever reads bytes that a worker, a peer or a caller can make up: batches, values, errors. Nothing but the bytes is
+ * read, what is accepted holds what it promises, and what is refused is refused with POOL_ERROR_PROTOCOL.
+ */
+
+static void
+check_refused (GError *error)
+{
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_PROTOCOL);
+  g_error_free (error);
+}
+
+static void
+check_error (const guint8 *data, gsize size)
+{
+  g_autoptr (GError) error = pool_error_decode (data, size);
+
+  g_assert_nonnull (error);
+  g_assert_cmpuint (error->domain, !=, 0);
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+}
+
+static void
+check_value (const guint8 *data, gsize size)
+{
+  GError *error = NULL;
+  g_autoptr (GVariant) value = pool_value_decode_data (data, size, FALSE, NULL, NULL, &error);
+  g_autofree guint8 *again = NULL;
+
+  if (value == NULL)
+    {
+      check_refused (error);
+      return;
+    }
+
+  /* a value has one form */
+  g_assert_no_error (error);
+  g_assert_true (g_variant_is_normal_form (value));
+  g_assert_cmpuint (pool_value_size (value, FALSE), ==, size);
+  again = g_malloc (size);
+  pool_value_encode (value, FALSE, again);
+  g_assert_cmpmem (again, size, data, size);
+  if (size < 256)
+    g_free (g_variant_print (value, TRUE));
+}
+
+static void
+check_items (const PoolPackedView *view, const guint8 *data, gsize size)
+{
+  gsize sum = 0;
+
+  for (guint64 i = 0; i < view->n_items; i++)
+    {
+      gsize item_size;
+      gboolean is_error;
+      const guint8 *item = pool_packed_view_item (view, i, &item_size, &is_error);
+
+      g_assert_true (item >= view->data);
+      g_assert_cmpuint (item_size, <=, data + size - item);
+      sum += item_size;
+      if (is_error)
+        check_error (item, item_size);
+      else
+        check_value (item, item_size);
+    }
+  g_assert_cmpuint (sum + POOL_PACKED_HEADER (view->n_items), ==, size);
+}
+
+static void
+check_slice (const PoolPackedView *view, guint64 first, guint64 n)
+{
+  gsize size = pool_packed_view_slice_size (view, first, n);
+  g_autofree guint8 *slice = g_malloc (size);
+  PoolPackedView copy;
+
+  pool_packed_view_slice (view, first, n, slice);
+  g_assert_true (pool_packed_view_init (&copy, slice, size, TRUE, NULL));
+  g_assert_cmpuint (copy.n_items, ==, n);
+  check_items (&copy, slice, size);
+}
+
+static void
+check_packed (const guint8 *data, gsize size)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static (data, size);
+  GError *error = NULL;
+  PoolPackedView view;
+
+  if (!pool_packed_view_init (&view, data, size, TRUE, &error))
+    {
+      check_refused (error);
+      g_assert_false (pool_packed_view_init (&view, data, size, FALSE, NULL));
+      g_assert_cmpuint (pool_packed_get_n_items (bytes), ==, 0);
+      return;
+    }
+
+  g_assert_no_error (error);
+  check_items (&view, data, size);
+  if (view.n_items > 0)
+    {
+      check_slice (&view, 0, view.n_items);
+      check_slice (&view, view.n_items / 2, view.n_items - view.n_items / 2);
+    }
+  if (pool_packed_view_init (&view, data, size, FALSE, NULL))
+    g_assert_cmpuint (pool_packed_get_n_items (bytes), ==, view.n_items);
+}
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
+{
+  check_packed (data, size);
+  check_value (data, size);
+  check_error (data, size);
+  return 0;
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Writes the inputs that fuzzing begins with: batches, values and errors, good ones and such as are nearly good.
+
+    make-corpus.py DIRECTORY
+"""
+
+import pathlib
+import struct
+import sys
+
+ERROR = 1 << 63
+
+
+def value(data, kind):
+    return data + b'\0' + kind.encode()
+
+
+def error(domain, code, message):
+    return struct.pack('<i', code) + domain.encode() + b'\0' + message.encode() + b'\0'
+
+
+def batch(items, errors=()):
+    end, ends, data = 0, b'', b''
+    for i, item in enumerate(items):
+        end += len(item)
+        ends += struct.pack('<Q', end | (ERROR if i in errors else 0))
+        data += item
+    return struct.pack('<Q', len(items)) + ends + data
+
+
+VALUES = {
+    'boolean': value(b'\1', 'b'),
+    'int32': value(struct.pack('<i', -5), 'i'),
+    'int64-in-tuple': value(struct.pack('<q', 1 << 40), '(x)'),
+    'double': value(struct.pack('<d', 1.5), 'd'),
+    'string': value(b'text\0', 's'),
+    'path': value(b'/a/b\0', 'o'),
+    'signature': value(b'a{sv}\0', 'g'),
+    'unit': value(b'\0', '()'),
+    'nothing': value(b'', 'mi'),
+    'just': value(struct.pack('<i', 3), 'mi'),
+    'just-string': value(b'x\0\0', 'ms'),
+    'bytes': value(bytes(range(40)), 'ay'),
+    'bytes-in-tuple': value(bytes(range(9)), '(ay)'),
+    'strings': value(b'a\0bc\0\0\2\5\6', 'as'),
+    'empty-array': value(b'', 'a(sv)'),
+    'padded': value(b'\1\0\0\0' + struct.pack('<i', 2), '(yi)'),
+    'pair': value(b'a\0b\0\2', '(ss)'),
+    'variant': value(struct.pack('<i', 7) + b'\0i', 'v'),
+    'variant-in-variant': value(b's\0\0s\0v', 'v'),
+    'dictionary': value(b'k\0\0\0\0\0\0\0\1\0y\2\x0c', 'a{sv}'),
+    'arrays': value(struct.pack('<iii', 1, 2, 3) + b'\x08\x08\x0c', 'aai'),
+    'long-type': value(b'\0' * 40, '(' + 'y' * 40 + ')'),
+}
+ERRORS = {
+    'known': error('pool-error-quark', 12, 'The pool was terminated'),
+    'gio': error('g-io-error-quark', 1, 'No such file'),
+    'unknown': error('some-other-quark', -3, 'What nobody here knows'),
+    'empty-message': error('g-io-error-quark', 0, ''),
+    'unicode': error('g-file-error-quark', 4, 'mit Ümläuten'),
+}
+DAMAGED = {
+    'error-no-domain': error('', 1, 'text'),
+    'error-no-end': error('g-io-error-quark', 1, 'text')[:-1],
+    'error-no-utf8': struct.pack('<i', 1) + b'g-io-error-quark\0\xff\xfe\0',
+    'value-no-type': b'\1\2\3\4',
+    'value-indefinite': value(b'', 'a*'),
+    'value-deep': value(b'', 'a' * 200 + 'i'),
+    'value-not-normal': value(b'\2', 'b'),
+    'value-bad-offsets': value(b'a\0bc\0\0\7\5\6', 'as'),
+    'batch-too-many': struct.pack('<Q', 1 << 61) + b'12345678',
+    'batch-falling': struct.pack('<QQQ', 2, 4, 2) + b'abcd',
+    'batch-beyond': struct.pack('<QQ', 1, 5) + b'abcd',
+    'batch-rest': struct.pack('<QQ', 1, 3) + b'abcd',
+}
+
+
+def main():
+    directory = pathlib.Path(sys.argv[1])
+    values, errors = list(VALUES.values()), list(ERRORS.values())
+    files = {f'value-{name}': data for name, data in VALUES.items()}
+    files |= {f'error-{name}': data for name, data in ERRORS.items()}
+    files |= DAMAGED
+    files['batch-none'] = batch([])
+    files['batch-empty-items'] = batch([b'', b'', b''])
+    files['batch-bytes'] = batch([b'abc', b'', b'defg'])
+    files['batch-values'] = batch(values)
+    files['batch-errors'] = batch(errors, range(len(errors)))
+    files['batch-mixed'] = batch([values[1], errors[0], values[4], errors[2]], {1, 3})
+    files['batch-in-batch'] = batch([batch(values[:3]), batch([])])
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob('*.bin'):
+        old.unlink()
+    for name, data in files.items():
+        (directory / f'{name}.bin').write_bytes(data)
+
+
+main()
