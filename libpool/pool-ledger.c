@@ -89,6 +89,8 @@ pool_ledger_finish (PoolLedger *self, PoolRecord *record, PoolRecordState state)
 {
   g_assert (record->state >= POOL_RECORD_QUEUED && record->state <= POOL_RECORD_RUNNING);
   g_assert (state >= POOL_RECORD_DONE);
+  /* what no worker has had can only be given up */
+  g_assert (state == POOL_RECORD_CANCELLED || record->state != POOL_RECORD_QUEUED);
 
   self->table[record->index] = NULL;
   self->free_indexes[self->n_free++] = record->index;

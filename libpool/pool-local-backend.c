@@ -223,15 +223,12 @@ pool_local_backend_split (PoolBackend *backend, guint64 handle, guint n_items)
 {
   PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
   int index = find_slot (self, handle);
-  guint32 word;
 
   if (index < 0)
     return 0;
 
-  word = atomic_load (&self->ring.slots[index].word);
   for (guint i = 0; i < atomic_load (&self->ring.n_workers); i++)
-    if (self->ring.alive[i] &&
-        word == (POOL_SLOT_RUNNING | atomic_load (&self->ring.words[i].incarnation) << 2))
+    if (pool_ring_worker_runs (&self->ring, i, index))
       {
         guint first = pool_progress_take_back (&self->ring.words[i].progress,
                                                progress_serial (handle), n_items);
@@ -261,10 +258,8 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *hand
 
   *done = atomic_load (&self->ring.words[worker].done);
   current = atomic_load (&self->ring.words[worker].current);
-  if (current == 0 || current > self->ring.n_slots || !self->ring.busy[current - 1])
-    return;
-  if (atomic_load (&self->ring.slots[current - 1].word) ==
-      (POOL_SLOT_RUNNING | atomic_load (&self->ring.words[worker].incarnation) << 2))
+  if (current > 0 && current <= self->ring.n_slots &&
+      pool_ring_worker_runs (&self->ring, worker, current - 1))
     *handle = self->slots[current - 1].handle;
 }
 
@@ -273,13 +268,9 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *hand
 static gboolean
 owns_slot (PoolLocalBackend *self, guint worker, const PoolRingResult *result)
 {
-  guint32 claimed =
-      POOL_SLOT_RUNNING | atomic_load_explicit (&self->ring.words[worker].incarnation,
-                                                memory_order_relaxed) << 2;
-
-  return result->slot < self->ring.n_slots && self->ring.busy[result->slot] &&
+  return result->slot < self->ring.n_slots &&
          self->slots[result->slot].handle == result->handle &&
-         atomic_load_explicit (&self->ring.slots[result->slot].word, memory_order_relaxed) == claimed;
+         pool_ring_worker_runs (&self->ring, worker, result->slot);
 }
 
 static gboolean
@@ -321,6 +312,8 @@ take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
 
   if (G_UNLIKELY (ring_result->kind & POOL_RING_MESSAGE))
     {
+      if (ring_result->kind & POOL_RING_STARTED)
+        pool_ring_worker_up (&self->ring, worker);
       klass->handle_message (self, worker, ring_result);
       return;
     }

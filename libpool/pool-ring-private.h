@@ -161,6 +161,7 @@ typedef struct
   _Atomic guint n_workers; /* indexes in use */
   _Atomic guint kicks;     /* how often pool_ring_wait() was to return */
   guint n_alive;
+  guint n_up;         /* of those: ready for tasks */
   guint n_stopped;    /* alive, but stopped by a signal: nothing to count on */
   guint n_outstanding;
   guint next;         /* position of the next slot to look at */
@@ -170,7 +171,9 @@ typedef struct
   guint32 *positions; /* position of a busy slot */
   _Atomic guint32 *taken; /* per worker: results taken */
   gboolean *alive;
+  gboolean *up;
   gboolean *stopped;
+  guint32 *incarnations; /* not the words': workers can write to those */
   int event_fd;
 } PoolRing;
 
@@ -218,6 +221,10 @@ void pool_ring_kick (PoolRing *self);
 /* workers come and go */
 POOL_EXPORT
 void pool_ring_worker_add (PoolRing *self, guint worker, guint32 incarnation);
+POOL_EXPORT
+void pool_ring_worker_up (PoolRing *self, guint worker);
+POOL_EXPORT
+gboolean pool_ring_worker_runs (PoolRing *self, guint worker, guint index);
 POOL_EXPORT
 int pool_ring_worker_reap (PoolRing *self, guint worker);
 POOL_EXPORT

@@ -75,7 +75,9 @@ pool_ring_init (PoolRing *self, gpointer memory, guint n_slots, guint n_results,
   self->positions = g_new0 (guint32, n_slots);
   self->taken = g_new0 (_Atomic guint32, max_workers);
   self->alive = g_new0 (gboolean, max_workers);
+  self->up = g_new0 (gboolean, max_workers);
   self->stopped = g_new0 (gboolean, max_workers);
+  self->incarnations = g_new0 (guint32, max_workers);
   self->event_fd = event_fd;
 }
 
@@ -86,7 +88,9 @@ pool_ring_clear (PoolRing *self)
   g_clear_pointer (&self->positions, g_free);
   g_clear_pointer (&self->taken, g_free);
   g_clear_pointer (&self->alive, g_free);
+  g_clear_pointer (&self->up, g_free);
   g_clear_pointer (&self->stopped, g_free);
+  g_clear_pointer (&self->incarnations, g_free);
 }
 
 /* --- manager: tasks --- */
@@ -187,7 +191,8 @@ pool_ring_publish (PoolRing *self)
   sleeping = count_sleepers (self);
   if (sleeping == 0)
     return;
-  awake = self->n_alive - self->n_stopped;
+  /* one that is starting may take its time before it looks */
+  awake = self->n_up > self->n_stopped ? self->n_up - self->n_stopped : 0;
   awake = awake > sleeping ? awake - sleeping : 0;
   if (self->n_outstanding <= awake)
     return;
@@ -378,6 +383,7 @@ pool_ring_worker_add (PoolRing *self, guint worker, guint32 incarnation)
 {
   PoolRingWorkerWords *words = &self->words[worker];
 
+  self->incarnations[worker] = incarnation;
   atomic_store (&words->incarnation, incarnation);
   atomic_store (&words->status, POOL_WORKER_AWAKE);
   atomic_store (&words->command, POOL_COMMAND_NONE);
@@ -406,6 +412,69 @@ pool_ring_worker_set_stopped (PoolRing *self, guint worker, gboolean stopped)
     pool_ring_kick (self);
 }
 
+/* It has said that it is ready. */
+void
+pool_ring_worker_up (PoolRing *self, guint worker)
+{
+  if (self->up[worker])
+    return;
+  self->up[worker] = TRUE;
+  self->n_up++;
+}
+
+static guint32
+claim_of (PoolRing *self, guint worker)
+{
+  return POOL_SLOT_RUNNING | self->incarnations[worker] << 2;
+}
+
+gboolean
+pool_ring_worker_runs (PoolRing *self, guint worker, guint index)
+{
+  return self->alive[worker] && self->busy[index] &&
+         atomic_load_explicit (&self->slots[index].word, memory_order_relaxed) ==
+             claim_of (self, worker);
+}
+
+/* Is what a busy slot's word says something that manager or living workers can have written? */
+static gboolean
+word_makes_sense (PoolRing *self, guint32 word)
+{
+  if (word == POOL_SLOT_READY)
+    return TRUE;
+  for (guint i = 0; i < self->n_workers; i++)
+    if (self->alive[i] && word == claim_of (self, i))
+      return TRUE;
+  return FALSE;
+}
+
+/*
+ * The slot that a dead worker was running, or -1. If it wrote to where it had no business, the slot may no longer say so:
+ * one whose word makes no sense is taken for its own then, and the others are freed, which pool_ring_next_orphan() sees.
+ */
+static int
+find_claimed (PoolRing *self, guint worker)
+{
+  int slot = -1, odd = -1;
+
+  for (guint i = 0; i < self->n_slots; i++)
+    {
+      guint32 word;
+
+      if (!self->busy[i])
+        continue;
+      word = atomic_load (&self->slots[i].word);
+      if (word == claim_of (self, worker))
+        slot = i;
+      else if (!word_makes_sense (self, word))
+        {
+          atomic_store (&self->slots[i].word, POOL_SLOT_FREE);
+          odd = i;
+        }
+    }
+  return slot >= 0 ? slot : odd;
+}
+
 /*
  * A worker is dead, for certain, and its results have been taken. Returns the slot that it was running, still busy,
  * or -1. Others may have counted on it, so all that sleep are woken and look for themselves.
@@ -413,31 +482,31 @@ pool_ring_worker_set_stopped (PoolRing *self, guint worker, gboolean stopped)
 int
 pool_ring_worker_reap (PoolRing *self, guint worker)
 {
-  guint32 claimed = POOL_SLOT_RUNNING | atomic_load (&self->words[worker].incarnation) << 2;
-  int slot = -1;
+  int slot;
 
   /* what it wrote in its last moments may be anything: a cursor that is too far ahead would hide tasks */
   if ((gint32) (atomic_load (&self->header->cursor) - self->head) > 0)
     atomic_store (&self->header->cursor, self->head);
+
   pool_ring_worker_set_stopped (self, worker, FALSE);
   self->alive[worker] = FALSE;
   self->n_alive--;
+  if (self->up[worker])
+    self->n_up--;
+  self->up[worker] = FALSE;
   atomic_store (&self->header->n_active, MAX (self->n_alive, 1));
   atomic_fetch_and (&self->header->sleepers[worker / 64],
                     ~(G_GUINT64_CONSTANT (1) << (worker % 64)));
   atomic_fetch_and (&self->header->blocks[worker / 64],
                     ~(G_GUINT64_CONSTANT (1) << (worker % 64)));
 
-  for (guint i = 0; i < self->n_slots; i++)
-    if (self->busy[i] && atomic_load (&self->slots[i].word) == claimed)
-      slot = i;
-
+  slot = find_claimed (self, worker);
   pool_ring_wake_all (self);
   return slot;
 }
 
 /*
- * Tasks that a dead worker had set aside to look at first, and others will find only when they have nothing else:
+ * Tasks in slots that make no sense any more, and those that a dead worker had set aside to look at first, and others will find only when they have nothing else:
  * takes one back that lies before the cursor. The slot is still busy: release it and publish the task anew.
  */
 gboolean
@@ -446,7 +515,9 @@ pool_ring_next_orphan (PoolRing *self, guint *index)
   guint32 cursor = atomic_load (&self->header->cursor);
 
   for (guint i = 0; i < self->n_slots; i++)
-    if (self->busy[i] && (gint32) (self->positions[i] - cursor) < 0 && pool_ring_take_back (self, i))
+    if (self->busy[i] &&
+        (atomic_load (&self->slots[i].word) == POOL_SLOT_FREE ||
+         ((gint32) (self->positions[i] - cursor) < 0 && pool_ring_take_back (self, i))))
       {
         *index = i;
         return TRUE;

@@ -102,10 +102,23 @@ pool_value_decode_data (const guint8 *data, gsize size, gboolean trusted, GDestr
                         gpointer user_data, GError **error)
 {
   gsize value_size;
-  const char *type = find_type (data, size, &value_size, error);
+  const char *type;
   const GVariantType *variant_type;
   TypeString string;
   GVariant *value = NULL;
+
+  /* GVariant of GLib 2.74 copies some data that are not aligned, and aborts over others */
+  if (GPOINTER_TO_SIZE (data) % 8 != 0)
+    {
+      guint8 *copy = g_memdup2 (data, size);
+
+      if (notify != NULL)
+        notify (user_data);
+      data = copy;
+      notify = g_free;
+      user_data = copy;
+    }
+  type = find_type (data, size, &value_size, error);
 
   if (type == NULL)
     {
