@@ -16,6 +16,9 @@ POOL_EXPORT
 void pool_fork_guard_thread_begin (void); /* this is that thread; enters */
 POOL_EXPORT
 void pool_fork_guard_thread_end (void);
+/* A thread that ran the program's code for the library ends now. */
+POOL_EXPORT
+void pool_fork_guard_note_end (void);
 POOL_EXPORT
 void pool_fork_guard_enter (void);
 POOL_EXPORT

@@ -10,7 +10,11 @@
 static GRWLock guard;
 static _Atomic guint n_still; /* our threads that hold, or wait for, the guard: not the program's */
 static _Atomic guint n_announced, n_begun; /* our threads that were made, and that hold the guard since */
+static _Atomic gint64 last_end;            /* monotonic µs: when one of ours ended */
 static _Atomic guint generation;
+
+/* The kernel lists a thread for a moment after it has ended, and after it was joined. */
+#define ENDING_US (50 * 1000)
 
 static void
 count_fork (void)
@@ -62,6 +66,13 @@ pool_fork_guard_thread_end (void)
 {
   atomic_fetch_sub (&n_still, 1);
   pool_fork_guard_leave ();
+  pool_fork_guard_note_end ();
+}
+
+void
+pool_fork_guard_note_end (void)
+{
+  atomic_store (&last_end, g_get_monotonic_time ());
 }
 
 void
@@ -96,8 +107,10 @@ pool_fork_guard_lock (void)
   while (atomic_load (&n_begun) != atomic_load (&n_announced))
     g_thread_yield ();
   g_rw_lock_writer_lock (&guard);
-  n = count_threads ();
   ours = atomic_load (&n_still);
+  while ((n = count_threads ()) > ours + 1 &&
+         g_get_monotonic_time () - atomic_load (&last_end) < ENDING_US)
+    g_usleep (100);
   return n > ours ? n - ours : 1;
 }
 

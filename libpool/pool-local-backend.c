@@ -112,6 +112,20 @@ pool_local_backend_close (PoolLocalBackend *self)
   self->event_fd = self->epoll_fd = -1;
 }
 
+static void
+fail_task (PoolLocalBackend *self, guint64 handle, guint worker, GError *error)
+{
+  PoolBackendResult result = { .handle = handle, .worker = worker, .kind = POOL_RESULT_ERROR };
+  PoolBuffer buffer = { 0 };
+
+  pool_error_encode (error, &buffer);
+  g_error_free (error);
+  result.data = buffer.data;
+  result.size = buffer.len;
+  pool_backend_deliver (POOL_BACKEND (self), &result);
+  pool_buffer_clear (&buffer);
+}
+
 /* --- tasks --- */
 
 static guint
@@ -147,18 +161,11 @@ fill_slot (PoolLocalBackend *self, PoolRingSlot *ring_slot, PoolLocalSlot *slot,
 static void
 refuse (PoolLocalBackend *self, const PoolBackendTask *task)
 {
-  g_autoptr (GError) error =
-      g_error_new (POOL_ERROR, POOL_ERROR_ENCODING,
-                   "Task %" G_GUINT64_FORMAT ": there is no memory to send %" G_GSIZE_FORMAT " bytes",
-                   task->id, task->size);
-  PoolBackendResult result = { .handle = task->handle, .kind = POOL_RESULT_ERROR };
-  PoolBuffer buffer = { 0 };
-
-  pool_error_encode (error, &buffer);
-  result.data = buffer.data;
-  result.size = buffer.len;
-  pool_backend_deliver (POOL_BACKEND (self), &result);
-  pool_buffer_clear (&buffer);
+  fail_task (self, task->handle, 0,
+             g_error_new (POOL_ERROR, POOL_ERROR_ENCODING,
+                          "Task %" G_GUINT64_FORMAT ": there is no memory to send %" G_GSIZE_FORMAT
+                          " bytes",
+                          task->id, task->size));
 }
 
 static guint
@@ -304,6 +311,25 @@ open_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
   return POOL_LOCAL_BACKEND_GET_CLASS (self)->open_result (self, worker, ring_result, result);
 }
 
+/* A worker broke the rules: the task that it answered for fails, if that can be told, and the worker is ended. */
+static void
+refuse_result (PoolLocalBackend *self, guint worker, const PoolRingResult *result)
+{
+  guint index = result->slot;
+
+  if (index < self->ring.n_slots && self->ring.busy[index] &&
+      (self->slots[index].handle == result->handle ||
+       pool_ring_worker_runs (&self->ring, worker, index)) &&
+      pool_ring_disown (&self->ring, worker, index))
+    {
+      fail_task (self, self->slots[index].handle, worker,
+                 g_error_new (POOL_ERROR, POOL_ERROR_PROTOCOL,
+                              "Worker %u answered with what is no result and was ended", worker));
+      release_slot (self, index);
+    }
+  POOL_LOCAL_BACKEND_GET_CLASS (self)->punish (self, worker);
+}
+
 static void
 take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result)
 {
@@ -320,7 +346,7 @@ take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
   if (G_UNLIKELY (!owns_slot (self, worker, ring_result) ||
                   !open_result (self, worker, ring_result, &result)))
     {
-      klass->punish (self, worker);
+      refuse_result (self, worker, ring_result);
       return;
     }
 

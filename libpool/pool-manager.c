@@ -19,7 +19,7 @@
  * g_autoptr (PoolManager) pool = pool_manager_new ("fork");
  * pool_manager_register (pool, "square", square, NULL, NULL, &error);
  * pool_manager_start (pool, &error);
- * g_autoptr (GVariant) nine = pool_manager_apply (pool, "square", g_variant_new ("(x)", 3), NULL, NULL, &error);
+ * g_autoptr (GVariant) nine = pool_manager_apply (pool, "square", g_variant_new ("(x)", G_GINT64_CONSTANT (3)), NULL, NULL, &error);
  * pool_manager_close (pool, &error);
  * pool_manager_join (pool, -1, &error);
  * ```
@@ -596,7 +596,8 @@ pool_manager_new (const char *backend)
  * @self: a pool
  * @error: return location for a #GError
  *
- * Loads the backend and makes the workers; it does not wait until they are up. Call it early, before the program has
+ * Loads the backend and makes the workers; it does not wait until they are up, which each tells with
+ * [signal@Manager::process-up]: until then [property@Manager:n-workers] does not count it. Calls can be made at once. Call it early, before the program has
  * threads, if workers are to be forked from it.
  *
  * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE, %POOL_ERROR_INVALID_ARGUMENT,

@@ -226,6 +226,8 @@ void pool_ring_worker_up (PoolRing *self, guint worker);
 POOL_EXPORT
 gboolean pool_ring_worker_runs (PoolRing *self, guint worker, guint index);
 POOL_EXPORT
+gboolean pool_ring_disown (PoolRing *self, guint worker, guint index);
+POOL_EXPORT
 int pool_ring_worker_reap (PoolRing *self, guint worker);
 POOL_EXPORT
 gboolean pool_ring_next_orphan (PoolRing *self, guint *index);

@@ -449,6 +449,17 @@ word_makes_sense (PoolRing *self, guint32 word)
 }
 
 /*
+ * A worker has answered for a busy slot in a way that cannot be believed. Is the task its own, or at least nobody else's?
+ * If so no other worker will claim it from now on, and the slot can be released.
+ */
+gboolean
+pool_ring_disown (PoolRing *self, guint worker, guint index)
+{
+  return pool_ring_worker_runs (self, worker, index) || pool_ring_take_back (self, index) ||
+         !word_makes_sense (self, atomic_load (&self->slots[index].word));
+}
+
+/*
  * The slot that a dead worker was running, or -1. If it wrote to where it had no business, the slot may no longer say so:
  * one whose word makes no sense is taken for its own then, and the others are freed, which pool_ring_next_orphan() sees.
  */

@@ -77,7 +77,7 @@ pool_task_module_add (PoolTaskModule *module, const char *name, const char *desc
  * @description: one line
  * @func: the function
  *
- * As [func@task_module_add], for a function on bytes.
+ * As pool_task_module_add(), for a function on bytes.
  *
  * Since: 1.0
  */
@@ -95,7 +95,7 @@ pool_task_module_add_bytes (PoolTaskModule *module, const char *name, const char
  * @description: one line
  * @func: the function
  *
- * As [func@task_module_add], for a function on whole batches.
+ * As pool_task_module_add(), for a function on whole batches.
  *
  * Since: 1.0
  */

@@ -12,6 +12,13 @@ G_BEGIN_DECLS
  */
 #define POOL_TASK_MODULE_ABI 1
 
+/**
+ * PoolTaskModule: (skip)
+ *
+ * A task module that is being loaded; means nothing outside of its entry point.
+ *
+ * Since: 1.0
+ */
 typedef struct _PoolTaskModule PoolTaskModule;
 
 /**

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "libpool/pool-engine-private.h"
+#include "libpool/pool-fork-guard-private.h"
 #include "libpool/pool-local-backend-private.h"
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
@@ -161,6 +162,7 @@ worker_thread (gpointer data)
   /* the last that the manager hears; it frees the worker */
   send_message (self, POOL_RING_ENDED, NULL);
   pool_engine_unref (engine);
+  pool_fork_guard_note_end ();
   return NULL;
 }
 

@@ -8,7 +8,7 @@ test_apply (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
 
   conform_assert_value (
-      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 12), NULL, NULL, &error), "144");
+      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (12)), NULL, NULL, &error), "144");
   /* a lone argument need not be in a tuple; no arguments are an empty one */
   conform_assert_value (
       pool_manager_apply (pool, "conform.square", g_variant_new_int64 (3), NULL, NULL, &error), "9");
@@ -78,7 +78,7 @@ test_errors (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
 
   /* the pool is none the worse for any of this */
-  conform_assert_value (pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 5), NULL, NULL,
+  conform_assert_value (pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (5)), NULL, NULL,
                                             &error),
                         "25");
   conform_end (pool);
@@ -231,7 +231,7 @@ test_callbacks (Fixture *fixture, gconstpointer data)
   guint left = 100;
 
   for (guint i = 0; i < 100; i++)
-    g_assert_null (pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", 7), NULL,
+    g_assert_null (pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (7)), NULL,
                                              NULL, count_call, &left));
   while (left > 0)
     g_main_context_iteration (NULL, TRUE);
@@ -245,7 +245,7 @@ test_callback_without_loop (Fixture *fixture, gconstpointer data)
   PoolManager *pool = conform_started ();
   guint left = 1;
 
-  pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", 7), NULL, NULL, count_call,
+  pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (7)), NULL, NULL, count_call,
                             &left);
   for (guint i = 0; i < 500 && *(volatile guint *) &left > 0; i++)
     {
@@ -334,7 +334,7 @@ test_cancel (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (naps); i++)
     naps[i] = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.05), NULL,
                                         cancellable, NULL, NULL);
-  last = pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", 4), NULL, NULL, NULL,
+  last = pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (4)), NULL, NULL, NULL,
                                    NULL);
   g_cancellable_cancel (cancellable);
   for (guint i = 0; i < G_N_ELEMENTS (naps); i++)
@@ -362,7 +362,7 @@ static gpointer
 call_much (gpointer data)
 {
   for (guint i = 0; i < N_CALLS; i++)
-    conform_assert_value (pool_manager_apply (data, "conform.square", g_variant_new ("(x)", 9), NULL, NULL,
+    conform_assert_value (pool_manager_apply (data, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (9)), NULL, NULL,
                                               NULL),
                           "81");
   return NULL;

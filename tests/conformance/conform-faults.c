@@ -26,7 +26,7 @@ test_crash (Fixture *fixture, gconstpointer data)
       g_assert_nonnull (strstr (error->message, "attempt 3"));
     }
   conform_assert_value (
-      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 3), NULL, NULL, NULL), "9");
+      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (3)), NULL, NULL, NULL), "9");
   conform_end (pool);
 }
 
@@ -121,7 +121,7 @@ test_down (Fixture *fixture, gconstpointer data)
   g_autoptr (GPtrArray) after = NULL;
 
   conform_assert_value (
-      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 3), NULL, NULL, NULL), "9");
+      pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (3)), NULL, NULL, NULL), "9");
   g_signal_connect (pool, "process-down", G_CALLBACK (note_down), &info);
   while (workers == NULL || workers->len < 2)
     {

@@ -73,7 +73,7 @@ test_bad_settings (Fixture *fixture, gconstpointer data)
     /* it can be put right */
     g_object_set (pool, "target", "conform.square", NULL);
     g_assert_true (pool_manager_start (pool, &error));
-    conform_assert_value (pool_manager_apply (pool, NULL, g_variant_new ("(x)", 2), NULL, NULL, &error),
+    conform_assert_value (pool_manager_apply (pool, NULL, g_variant_new ("(x)", G_GINT64_CONSTANT (2)), NULL, NULL, &error),
                           "4");
     conform_end (g_steal_pointer (&pool));
   }
@@ -138,7 +138,7 @@ test_drop (Fixture *fixture, gconstpointer data)
 
       if (i % 4 == 2)
         conform_assert_value (
-            pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", 2), NULL, NULL, NULL), "4");
+            pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (2)), NULL, NULL, NULL), "4");
       if (i % 4 == 3)
         result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.05), NULL, NULL,
                                            NULL, NULL);
@@ -260,11 +260,11 @@ test_nested (Fixture *fixture, gconstpointer data)
 
   for (guint i = 0; i < 3; i++)
     {
-      conform_assert_value (pool_manager_apply (pool, "conform.nested", g_variant_new ("(sx)", "fork", 3),
+      conform_assert_value (pool_manager_apply (pool, "conform.nested", g_variant_new ("(sx)", "fork", G_GINT64_CONSTANT (3)),
                                                 NULL, NULL, &error),
                             "9");
       conform_assert_value (pool_manager_apply (pool, "conform.nested",
-                                                g_variant_new ("(sx)", "threads", 4), NULL, NULL, &error),
+                                                g_variant_new ("(sx)", "threads", G_GINT64_CONSTANT (4)), NULL, NULL, &error),
                             "16");
     }
   g_assert_no_error (error);
