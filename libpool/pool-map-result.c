@@ -38,6 +38,8 @@ struct _PoolMapResult
   PoolAsyncResult parent_instance;
 
   PoolRecord source;
+  PoolRecord first; /* the first chunk's: a short map allocates none */
+  gboolean first_used;
   PoolItems items;
   PoolPackedView view; /* of items.packed */
   guint64 n_items;
@@ -110,8 +112,9 @@ pool_items_check (GVariant *values, gboolean star, GError **error)
 static PoolRecord *
 new_record (PoolMapResult *self, guint64 first, guint n)
 {
-  PoolRecord *record = g_new0 (PoolRecord, 1);
+  PoolRecord *record = self->first_used ? g_new0 (PoolRecord, 1) : &self->first;
 
+  self->first_used = TRUE;
   record->first = first;
   record->n_items = n;
   record->function = self->function;
@@ -245,7 +248,8 @@ items_ended (PoolMapResult *self, PoolRecord *record, guint n)
   result->worker = record->worker;
   if (self->n_done < self->n_items || pool_job_is_done (&result->job))
     return;
-  g_array_sort (self->chunks, compare_chunks);
+  if (self->chunks->len > 1)
+    g_array_sort (self->chunks, compare_chunks);
   pool_async_result_finished_locked (result);
 }
 
@@ -335,7 +339,7 @@ job_fail (PoolJob *job, PoolRecord *record, const GError *error)
 static void
 job_free_record (PoolJob *job, PoolRecord *record)
 {
-  if (!record->is_source)
+  if (!record->is_source && record != &get_self (job)->first)
     g_free (record);
 }
 

@@ -138,6 +138,7 @@ typedef struct
   _Alignas (POOL_RING_LINE) _Atomic guint32 cursor; /* workers: where unclaimed positions begin, a hint */
 
   _Alignas (POOL_RING_LINE) _Atomic guint32 bell; /* who on the manager's side is to be woken: POOL_BELL_… */
+  _Atomic guint32 pump_cpu; /* + 1, where the pump waits, a hint */
 
   _Alignas (POOL_RING_LINE) _Atomic guint64 sleepers[POOL_RING_MAX_WORKERS / 64];
   /* workers that have set positions aside, for those that have nothing to do */
@@ -253,6 +254,8 @@ typedef struct
   guint32 consumed; /* as last seen */
   guint32 block, block_end; /* positions that this worker looks at first */
   gboolean shares;          /* its bit in `blocks` is set */
+  guint n_same_cpu;         /* waits in a row on the pump's CPU */
+  gint64 moved_at;          /* monotonic ns */
   int event_fd;
 } PoolRingWorker;
 

@@ -28,7 +28,7 @@ class Command:
     @property
     def attempts(self):
         """multiprocessing hangs now and then; that is no failure of ours."""
-        return 2 if self.program.endswith('.py') else 1
+        return 4 if self.program.endswith('.py') else 1
 
     def __str__(self):
         return ' '.join([self.program.removesuffix('.py'), self.figure, *self.arguments])

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The ring of tasks and results (libpool/pool-ring.c), step by step: one manager, W workers, each of which may be killed
- * between any two steps. Every load, store and read-modify-write of a shared word is a step of its own, in the order of
- * the source; what the source does between them is not shared, and is one step with its neighbour. Memory is
- * sequentially consistent here: the words by which two sides decide are accessed in that order in the source, too.
+ * The ring of tasks and results (libpool/pool-ring.c): one manager, and workers each of which may be killed between any
+ * two steps. Each d_step is one access to a shared word (load, store or read-modify-write), with what is private to its
+ * side; they come in the order of the source. Memory is sequentially consistent here: in the source, too, the words by
+ * which two sides decide are accessed in that order.
  *
  * Checked are:
  *  - no invalid end state: each task is delivered and all workers end. A task that is lost, a worker that sleeps for
- *    ever beside a task that it could run, and a manager that waits for ever, are each a state from which nothing goes
- *    on. Task 0 takes until all others are done (LONG): so the others must not wait for who runs it.
- *  - assertions: no result is delivered twice or is an answer to another hand-out; no worker writes over a result that
- *    has not been taken.
+ *    ever beside a task that it could run, and a manager that waits for ever are each a state from which nothing goes
+ *    on. With LONG, task 0 takes until all others are done: then these must not wait for who runs it.
+ *  - assertions: no result is delivered twice, or is an answer to another hand-out, or is written over one that has
+ *    not been taken.
  *
- * Left out: spinning (it is a look that may be repeated), the event fd (it is rung as the futex is), n_active (how many
- * positions a worker sets aside is left open here: any number up to CLAIM).
+ * Left out: spinning (a look that is repeated), the event fd (it is rung where the futex is), n_active (how many
+ * positions a worker sets aside is left open: one or two).
  *
- * Constants, by -D: W workers, T tasks, S slots (a power of two), R results per worker, K kills, CLAIM; LONG: task 0
- * lasts; LATE: worker W-1 is not ready before all but LONG tasks are done; FREEZE: the manager learns that worker 0 was
- * stopped by a signal, and later that it goes on; RETIRE: worker W-1 is told to end, and replaced. BUG_…: one line of the
- * source less, each of which must be found.
+ * Constants, by -D: W workers, T tasks, S slots (a power of two), R results of a worker, K kills, CLAIM (1 or 2
+ * positions at a time); LONG; LATE: worker W - 1 is ready when the others have done all but one task; FREEZE: a signal
+ * stops worker 0 and it goes on later, and the manager hears of both; RETIRE: worker W - 1 is told to end, and replaced.
+ * BUG_…: a line of the source less, or two the other way round; each has to be found.
  */
 
 #ifndef W
@@ -41,442 +41,217 @@
 #define CLAIM 2
 #endif
 
+/* words of slots */
 #define FREE 0
 #define READY 1
 #define RUNNING(i) (2 + (i))
 
+/* words->status */
 #define AWAKE 0
 #define SLEEPING 1
 #define BLOCKED 2
 
-#define NOBODY 255
+#define BIT(w) (1 << (w))
 
 /* --- shared words --- */
 
-byte word[S];    /* of a slot */
-byte content[S]; /* the handle in it */
+byte word[S], content[S]; /* content: the handle */
 byte head, cursor;
-bool stop;
-bool bell;
-bool sleeper[W], sharing[W]; /* one bitmap each */
+bool stop, bell;
+byte sleepers, blocks; /* bitmaps */
 byte status[W], consumed[W], begin[W], end[W];
-bool retired[W]; /* words->command */
-byte seq[W];     /* results published */
+bool retired[W];
+byte seq[W]; /* how many results were published */
 byte result_handle[W * R], result_slot[W * R];
 
-/* --- waiting in the kernel --- */
+/* --- who waits in the kernel --- */
 
-bool waits_status[W], waits_consumed[W];
-bool manager_waits;
+bool waits_status[W], waits_consumed[W], manager_waits;
 
 /* --- the world --- */
 
-bool killed[W], dead[W], ended[W];
-bool frozen[W];
-byte kills;
+bool killed[W], gone[W], frozen;
 
-/* --- the manager's own --- */
+/* --- the manager's own, global for the assertions --- */
 
-byte next;
-byte n_outstanding, n_delivered;
-bool busy[S];
-byte position[S];
-byte taken[W];
-bool alive[W], up[W], stopped[W];
-byte incarnations; /* that were given out */
-byte incarnation[W];
-byte handles;      /* that were given out */
-byte handle_of[T]; /* of the last hand-out; 0: it waits in the queue */
-bool delivered[T];
-byte task_of[(T + K + 1) * 4]; /* by handle */
-bool has_kicked;
+byte n_delivered, taken[W];
+bool busy[S], delivered[T], up[W], alive[W];
+byte handle_of[T]; /* of the last hand-out; 0: the task waits in the queue */
+byte task_of[T + (K + 1) * S + 2];
 
 #define others_done (n_delivered >= T - 1)
 
 /* --- a worker --- */
 
-/* ring_bell(): load, exchange, wake */
-inline ring_the_bell ()
-{
-  if
-  :: !bell -> skip
-  :: else ->
-     atomic { old_bell = bell; bell = false }
-     if
-     :: old_bell -> manager_waits = false
-     :: else -> skip
-     fi
-  fi
-}
+mtype = { NEXT, AVAILABLE, SHARE, SHARE_BIT, MOVE, UNSHARE, STEAL, VICTIM, THEIRS, NOTHING, DOZE, DOZE_BIT, LOOK_HEAD,
+          LOOK_CURSOR, MAY_SLEEP, SLEEP, IN_FUTEX, WAKE_BIT, WAKE_STATUS, GOT, RUN, RESERVE, ROOM, BLOCK, NO_ROOM, NO_FUTEX,
+          UNBLOCK, PUBLISH, BELL, EXCHANGE, RING, AGAIN, OVER };
 
-proctype worker (byte me, my_incarnation) provided (!frozen[me] || killed[me])
-{
-  byte block, block_end, take, seen_cursor, seen_head, slot, other, place, its_begin, its_end;
-  byte published, seen_consumed, n_sharing;
-  bool shares, asleep, old_bell;
-  bool bits[W];
+#ifdef FREEZE
+#define AT(x) pc == x && !(me == 0 && frozen)
+#else
+#define AT(x) pc == x
+#endif
 
-  {
-    published = consumed[me];
-    seen_consumed = published;
+proctype worker (byte me, incarnation)
+{
+  mtype pc = NEXT, then = AGAIN;
+  byte block, block_end, take, seen, bits, slot, other, last, first, published;
+  bool shares, asleep;
+
+  d_step { published = consumed[me]; seen = 0 };
 #ifdef LATE
-    if
-    :: me == W - 1 -> others_done
-    :: else -> skip
-    fi;
-#endif
-    /* POOL_RING_STARTED; a message of its own there, and as good as taken here */
-    up[me] = alive[me];
-
-again:
-    if
-    :: retired[me] -> goto over
-    :: else -> skip
-    fi;
-
-claim_next:
-    slot = NOBODY;
-    do
-    :: block != block_end ->
-       atomic
-       {
-         if
-         :: word[block % S] == READY ->
-            word[block % S] = RUNNING (my_incarnation);
-            slot = block % S;
-            block++;
-            goto got
-         :: else -> block++
-         fi
-       }
-    :: else ->
-       seen_cursor = cursor;
-       seen_head = head;
-       if
-       :: seen_head == seen_cursor ->
-          if
-          :: shares -> sharing[me] = false; shares = false
-          :: else -> skip
-          fi;
-          break
-       :: else -> skip
-       fi;
-       if
-       :: take = 1
-       :: CLAIM > 1 && seen_head - seen_cursor > 1 -> take = 2
-       fi;
-#ifndef BUG_SHARE_LATE
-       if
-       :: take > 1 ->
-          d_step { begin[me] = seen_cursor; end[me] = seen_cursor + take };
-          if
-          :: !shares -> sharing[me] = true; shares = true
-          :: else -> skip
-          fi
-       :: else -> skip
-       fi;
-#endif
-       atomic
-       {
-         if
-         :: cursor == seen_cursor -> cursor = seen_cursor + take; block = seen_cursor; block_end = seen_cursor + take
-         :: else -> skip
-         fi
-       };
-#ifdef BUG_SHARE_LATE
-       if
-       :: take > 1 && block != block_end ->
-          d_step { begin[me] = seen_cursor; end[me] = seen_cursor + take };
-          sharing[me] = true;
-          shares = true
-       :: else -> skip
-       fi;
-#endif
-       seen_cursor = 0;
-       seen_head = 0;
-       take = 0
-    od;
-
-steal:
-    skip;
-    d_step
-    {
-      seen_cursor = 0;
-      seen_head = 0;
-      take = 0;
-      other = 0;
-      do
-      :: other < W -> bits[other] = sharing[other]; other++
-      :: else -> break
-      od;
-      other = 0
-    };
-    do
-    :: other < W ->
-       if
-       :: !bits[other] -> skip
-       :: else ->
-          d_step { bits[other] = false; its_begin = begin[other]; its_end = end[other] };
-          do
-          :: its_begin != its_end ->
-             atomic
-             {
-               its_end--;
-               if
-               :: word[its_end % S] == READY ->
-                  word[its_end % S] = RUNNING (my_incarnation);
-                  slot = its_end % S;
-                  goto got
-               :: else -> skip
-               fi
-             }
-          :: else -> break
-          od
-       fi;
-       other++
-    :: else -> break
-    od;
-    atomic { other = 0; its_begin = 0; its_end = 0 };
-
-    if
-    :: asleep -> goto sleep
-    :: else -> skip
-    fi;
-
-    /* must_end() */
-    if
-    :: stop || retired[me] -> goto over
-    :: else -> skip
-    fi;
-
-    /* sleep_for_task() */
-    status[me] = SLEEPING;
-    sleeper[me] = true;
-    asleep = true;
-#ifdef BUG_NO_SECOND_LOOK
-    goto sleep;
-#endif
-    seen_head = head;
-    if
-    :: seen_head != cursor -> seen_head = 0; goto claim_next
-    :: else -> seen_head = 0; goto steal
-    fi;
-
-sleep:
-    if
-    :: stop || retired[me] -> skip
-    :: else ->
-       do
-       :: status[me] != SLEEPING -> break
-       :: atomic { status[me] == SLEEPING -> waits_status[me] = true };
-          !waits_status[me]
-       od
-    fi;
-    sleeper[me] = false;
-    status[me] = AWAKE;
-    asleep = false;
-    goto again;
-
-got:
-    skip;
-    d_step
-    {
-      other = 0;
-      its_begin = 0;
-      its_end = 0;
-      seen_cursor = 0;
-      seen_head = 0;
-      take = 0;
-      do
-      :: other < W -> bits[other] = false; other++
-      :: else -> other = 0; break
-      od
-    };
-    if
-    :: asleep -> sleeper[me] = false; status[me] = AWAKE; asleep = false
-    :: else -> skip
-    fi;
-
-#ifdef LONG
-    if
-    :: task_of[content[slot]] == 0 -> others_done
-    :: else -> skip
-    fi;
-#endif
-
-    /* pool_ring_result_reserve() */
-    do
-    :: published - seen_consumed < R -> break
-    :: else ->
-       seen_consumed = consumed[me];
-       if
-       :: published - seen_consumed < R -> break
-       :: else -> skip
-       fi;
-       status[me] = BLOCKED;
-       ring_the_bell ();
-       if
-       :: consumed[me] == seen_consumed ->
-          if
-          :: atomic { consumed[me] == seen_consumed -> waits_consumed[me] = true };
-             !waits_consumed[me]
-          :: consumed[me] != seen_consumed -> skip
-          fi
-       :: else -> skip
-       fi;
-       status[me] = AWAKE
-    od;
-    assert (published - taken[me] < R);
-    d_step
-    {
-      place = me * R + published % R;
-      result_handle[place] = content[slot];
-      result_slot[place] = slot;
-      place = 0;
-      slot = 0
-    };
-    /* pool_ring_result_publish() */
-    published++;
-    seq[me] = published;
-    ring_the_bell ();
-    goto again
-  }
-  unless
-  {
-    killed[me]
-  }
-
-over:
   if
-  :: killed[me] -> dead[me] = true
-  :: else -> ended[me] = true
-  fi
+  :: me != W - 1 -> skip
+  :: me == W - 1 && (others_done || killed[me]) -> skip
+  fi;
+#endif
+  /* POOL_RING_STARTED; as good as taken */
+  up[me] = alive[me];
+
+  {
+  do
+  /* claim_next(): what it has set aside */
+  :: d_step { AT (NEXT) && block != block_end ->
+       if
+       :: word[block % S] == READY -> word[block % S] = RUNNING (incarnation); slot = block % S; pc = GOT
+       :: else -> skip
+       fi;
+       block++;
+       if
+       :: block == block_end -> block = 0; block_end = 0
+       :: else -> skip
+       fi }
+  :: d_step { AT (NEXT) && block == block_end -> seen = cursor; pc = AVAILABLE }
+  :: d_step { AT (AVAILABLE) && head == seen -> seen = 0; pc = (shares -> UNSHARE : STEAL) }
+  :: d_step { AT (AVAILABLE) && head != seen -> take = 1; pc = MOVE }
+  :: d_step { AT (AVAILABLE) && CLAIM > 1 && head - seen > 1 -> take = 2;
+#ifdef BUG_SHARE_LATE
+       pc = MOVE }
+#else
+       pc = SHARE }
+#endif
+  :: d_step { AT (SHARE) -> begin[me] = seen; end[me] = seen + take;
+       if
+       :: !shares -> pc = SHARE_BIT
+#ifdef BUG_SHARE_LATE
+       :: else -> seen = 0; take = 0; pc = NEXT
+#else
+       :: else -> pc = MOVE
+#endif
+       fi }
+#ifdef BUG_SHARE_LATE
+  :: d_step { AT (SHARE_BIT) -> blocks = blocks | BIT (me); shares = true; seen = 0; take = 0; pc = NEXT }
+  :: d_step { AT (MOVE) ->
+       if
+       :: cursor == seen -> cursor = seen + take; block = seen; block_end = seen + take;
+            if
+            :: take > 1 -> pc = SHARE
+            :: else -> pc = NEXT; seen = 0; take = 0
+            fi
+       :: else -> seen = 0; take = 0; pc = NEXT
+       fi }
+#else
+  :: d_step { AT (SHARE_BIT) -> blocks = blocks | BIT (me); shares = true; pc = MOVE }
+  :: d_step { AT (MOVE) ->
+       if
+       :: cursor == seen -> cursor = seen + take; block = seen; block_end = seen + take
+       :: else -> skip
+       fi;
+       seen = 0; take = 0; pc = NEXT }
+#endif
+  :: d_step { AT (UNSHARE) -> blocks = blocks & ~BIT (me); shares = false; pc = STEAL }
+
+  /* steal() */
+  :: d_step { AT (STEAL) -> bits = blocks; other = 0; pc = (bits != 0 -> VICTIM : NOTHING) }
+  :: d_step { AT (VICTIM) ->
+       do
+       :: (bits & BIT (other)) == 0 -> other++
+       :: else -> break
+       od;
+       first = begin[other]; last = end[other]; bits = bits & ~BIT (other); other = 0; pc = THEIRS }
+  :: d_step { AT (THEIRS) && first != last ->
+       last--;
+       if
+       :: word[last % S] == READY ->
+          word[last % S] = RUNNING (incarnation); slot = last % S; first = 0; last = 0; bits = 0; pc = GOT
+       :: else -> skip
+       fi }
+  :: d_step { AT (THEIRS) && first == last -> first = 0; last = 0; pc = (bits != 0 -> VICTIM : NOTHING) }
+
+  /* must_end(), or sleep_for_task() */
+  :: d_step { AT (NOTHING) && asleep -> pc = MAY_SLEEP }
+  :: d_step { AT (NOTHING) && !asleep -> pc = (stop || retired[me] -> OVER : DOZE) }
+  :: d_step { AT (DOZE) -> status[me] = SLEEPING; asleep = true; pc = DOZE_BIT }
+#ifdef BUG_NO_SECOND_LOOK
+  :: d_step { AT (DOZE_BIT) -> sleepers = sleepers | BIT (me); pc = MAY_SLEEP }
+#else
+  :: d_step { AT (DOZE_BIT) -> sleepers = sleepers | BIT (me); pc = LOOK_HEAD }
+#endif
+  :: d_step { AT (LOOK_HEAD) -> seen = head; pc = LOOK_CURSOR }
+  :: d_step { AT (LOOK_CURSOR) -> pc = (seen != cursor -> NEXT : STEAL); seen = 0 }
+  :: d_step { AT (MAY_SLEEP) -> pc = (stop || retired[me] -> WAKE_BIT : SLEEP) }
+  :: d_step { AT (SLEEP) ->
+       if
+       :: status[me] == SLEEPING -> waits_status[me] = true; pc = IN_FUTEX
+       :: else -> pc = WAKE_BIT
+       fi }
+  :: d_step { AT (IN_FUTEX) && !waits_status[me] -> pc = SLEEP }
+  :: d_step { AT (WAKE_BIT) -> sleepers = sleepers & ~BIT (me); pc = WAKE_STATUS }
+  :: d_step { AT (WAKE_STATUS) -> status[me] = AWAKE; asleep = false; pc = (slot != 0 -> RUN : AGAIN);
+       if
+       :: slot != 0 -> slot--
+       :: else -> skip
+       fi }
+  :: d_step { AT (AGAIN) -> pc = (retired[me] -> OVER : NEXT) }
+
+  /* the task; in between, its slot is kept as slot + 1 */
+  :: d_step { AT (GOT) -> pc = (asleep -> WAKE_BIT : RUN);
+       if
+       :: asleep -> slot++
+       :: else -> skip
+       fi }
+#ifdef LONG
+  :: d_step { AT (RUN) && (task_of[content[slot]] != 0 || others_done) -> pc = RESERVE }
+#else
+  :: d_step { AT (RUN) -> pc = RESERVE }
+#endif
+
+  /* pool_ring_result_reserve() */
+  :: d_step { AT (RESERVE) -> seen = consumed[me]; pc = (published - seen < R -> PUBLISH : BLOCK) }
+  :: d_step { AT (BLOCK) -> status[me] = BLOCKED; then = NO_ROOM; pc = BELL }
+  :: d_step { AT (NO_ROOM) ->
+       if
+       :: consumed[me] == seen -> waits_consumed[me] = true; pc = NO_FUTEX
+       :: else -> pc = UNBLOCK
+       fi }
+  :: d_step { AT (NO_FUTEX) && !waits_consumed[me] -> pc = UNBLOCK }
+  :: d_step { AT (UNBLOCK) -> status[me] = AWAKE; pc = RESERVE }
+
+  /* pool_ring_result_publish(), ring_bell() */
+  :: d_step { AT (PUBLISH) ->
+       assert (published - taken[me] < R);
+       result_handle[me * R + published % R] = content[slot];
+       result_slot[me * R + published % R] = slot;
+       slot = 0; seen = 0; published++; seq[me] = published; then = AGAIN; pc = BELL }
+  :: d_step { AT (BELL) -> pc = (bell -> EXCHANGE : then) }
+  :: d_step { AT (EXCHANGE) -> pc = (bell -> RING : then); bell = false }
+  :: d_step { AT (RING) -> manager_waits = false; pc = then }
+
+  :: atomic { AT (OVER) -> gone[me] = true; break }
+  od
+  }
+  unless { d_step { killed[me] -> gone[me] = true } }
 }
 
 /* --- the manager --- */
 
-#define has_result(w) (seq[w] != taken[w])
+mtype = { TURN, HEAD, COUNT, BITS, WAKE, WAKE_IT, LOOK, TAKEN, TELL, DEAD, DEAD_BLOCKS, ORPHANS, ORPHAN, BIRTH, WAIT, WAIT_LOOK,
+          WAIT_BELL, WAITING, RETIRED, JOIN };
 
-inline wake_sleeper (w)
-{
-#ifdef BUG_WAKE_ANY
-  d_step { old_status = status[w]; status[w] = AWAKE };
-#else
-  d_step
-  {
-    old_status = status[w];
-    if
-    :: old_status == SLEEPING -> status[w] = AWAKE
-    :: else -> skip
-    fi
-  };
-#endif
-  if
-  :: old_status == SLEEPING -> waits_status[w] = false
-  :: else -> skip
-  fi;
-  old_status = 0
-}
-
-/* wake_one_word(): up to `wanted` of those whose bits were set when they were read */
-inline wake_some ()
-{
-  d_step
-  {
-    i = 0;
-    do
-    :: i < W -> bits[i] = sleeper[i]; i++
-    :: else -> break
-    od;
-    i = 0
-  };
-  do
-  :: i < W && wanted > 0 ->
-     if
-     :: bits[i] && !stopped[i] ->
-        sleeper[i] = false;
-        wake_sleeper (i);
-        wanted--
-     :: else -> skip
-     fi;
-     bits[i] = false;
-     i++
-  :: else -> break
-  od;
-  atomic
-  {
-    do
-    :: i < W -> bits[i] = false; i++
-    :: else -> i = 0; break
-    od;
-    wanted = 0
-  }
-}
-
-inline wake_all ()
-{
-  wanted = W;
-  wake_some ()
-}
-
-/* pool_ring_publish() */
-inline publish ()
-{
-#ifndef BUG_PUBLISH_LATE
-  head = next;
-#endif
-  d_step
-  {
-    absent = 0;
-    sleeping = 0;
-    awake = 0;
-    i = 0;
-    do
-    :: i < W ->
-       sleeping = sleeping + sleeper[i];
-       absent = absent + sleeper[i] + stopped[i];
-#ifdef BUG_COUNT_STARTING
-       awake = awake + alive[i];
-#else
-       awake = awake + up[i];
-#endif
-       i++
-    :: else -> break
-    od;
-    i = 0;
-    awake = (awake > absent -> awake - absent : 0);
-    wanted = (n_outstanding > awake -> n_outstanding - awake : 0);
-    wanted = (wanted < sleeping -> wanted : sleeping);
-    absent = 0;
-    sleeping = 0;
-    awake = 0
-  };
-#ifdef BUG_PUBLISH_LATE
-  head = next;
-#endif
-  wake_some ()
-}
-
-/* pool_ring_reserve(), pool_ring_commit(): task t */
-inline put (t)
-{
-  d_step
-  {
-    do
-    :: busy[next % S] -> next++
-    :: else -> break
-    od;
-    handles++;
-    handle_of[t] = handles;
-    task_of[handles] = t;
-    content[next % S] = handles;
-    busy[next % S] = true;
-    position[next % S] = next;
-    n_outstanding++
-  };
-  word[next % S] = READY;
-  next++
-}
+/* the worker of a bit */
+#define LOWEST(b) (((b) & 1) != 0 -> 0 : (((b) & 2) != 0 -> 1 : 2))
+#define COUNT_BITS(b) (((b) & 1) + (((b) >> 1) & 1) + (((b) >> 2) & 1))
 
 inline release (s)
 {
@@ -487,288 +262,316 @@ inline release (s)
 
 inline requeue (s)
 {
-  d_step
-  {
-    assert (!delivered[task_of[content[s]]]);
-    handle_of[task_of[content[s]]] = 0;
-    release (s)
-  }
+  assert (!delivered[task_of[content[s]]]);
+  handle_of[task_of[content[s]]] = 0;
+  release (s)
 }
 
-/* all results of a worker */
-inline drain (w)
+/* all that a worker has published */
+inline take_results (w)
 {
-  if
-  :: has_result (w) ->
-     do
-     :: has_result (w) ->
-        d_step
-        {
-          place = w * R + taken[w] % R;
-          assert (busy[result_slot[place]]);
-          assert (content[result_slot[place]] == result_handle[place]);
-          assert (handle_of[task_of[result_handle[place]]] == result_handle[place]);
-          assert (!delivered[task_of[result_handle[place]]]);
-          delivered[task_of[result_handle[place]]] = true;
-          n_delivered++;
-          release (result_slot[place]);
-          place = 0;
-          taken[w]++
-        }
-     :: else -> break
-     od;
-     consumed[w] = taken[w];
-     if
-     :: status[w] == BLOCKED -> waits_consumed[w] = false
-     :: else -> skip
-     fi
-  :: else -> skip
-  fi
-}
-
-/* pool_ring_worker_add(), and the process */
-inline start (w)
-{
-  d_step
-  {
-    incarnations++;
-    incarnation[w] = incarnations;
-    status[w] = AWAKE;
-    retired[w] = false;
-    begin[w] = 0;
-    end[w] = 0;
-    consumed[w] = taken[w];
-    waits_status[w] = false;
-    waits_consumed[w] = false;
-    killed[w] = false;
-    dead[w] = false;
-    ended[w] = false;
-    frozen[w] = false;
-    alive[w] = true
-  };
-  run worker (w, incarnation[w])
-}
-
-/* what the backend does when a worker is dead: drain, pool_ring_worker_reap(), pool_ring_next_orphan() */
-inline bury (w)
-{
-#ifndef BUG_NO_DRAIN
-  drain (w);
-#endif
-  d_step
-  {
-    alive[w] = false;
-    up[w] = false;
-    stopped[w] = false
-  };
-  sleeper[w] = false;
-  sharing[w] = false;
-  d_step
-  {
-    i = 0;
-    do
-    :: i < S ->
-       if
-       :: busy[i] && word[i] == RUNNING (incarnation[w]) -> requeue (i)
-       :: else -> skip
-       fi;
-       i++
-    :: else -> break
-    od;
-    i = 0
-  };
-#ifndef BUG_NO_WAKE_AFTER_DEATH
-  wake_all ();
-#endif
-#ifndef BUG_NO_ORPHANS
-  seen_cursor = cursor;
-  i = 0;
   do
-  :: i < S ->
-     d_step
-     {
-       if
-       :: busy[i] && position[i] < seen_cursor && word[i] == READY -> requeue (i)
-       :: else -> skip
-       fi;
-       i++
-     }
+  :: seq[w] != taken[w] ->
+     place = w * R + taken[w] % R;
+     assert (busy[result_slot[place]]);
+     assert (content[result_slot[place]] == result_handle[place]);
+     assert (handle_of[task_of[result_handle[place]]] == result_handle[place]);
+     assert (!delivered[task_of[result_handle[place]]]);
+     delivered[task_of[result_handle[place]]] = true;
+     n_delivered++;
+     release (result_slot[place]);
+     place = 0;
+     taken[w]++
   :: else -> break
   od;
-  atomic { i = 0; seen_cursor = 0 }
-#endif
+  skip
 }
 
-/* the first task that is not with a worker */
+inline start (w)
+{
+  incarnations++;
+  incarnation[w] = incarnations;
+  status[w] = AWAKE;
+  retired[w] = false;
+  begin[w] = 0;
+  end[w] = 0;
+  consumed[w] = taken[w];
+  waits_status[w] = false;
+  waits_consumed[w] = false;
+  killed[w] = false;
+  gone[w] = false;
+  alive[w] = true
+}
+
+/* the first task that waits in the queue, or T */
 inline find_task ()
 {
-  d_step
-  {
-    task = 0;
-    do
-    :: task < T && (handle_of[task] != 0) -> task++
-    :: else -> break
-    od
-  }
-}
-
-inline put_tasks ()
-{
-  do
-  :: find_task ();
-     if
-     :: task < T && n_outstanding < S -> put (task)
-     :: else -> break
-     fi;
-     /* one by one, or several at a time */
-     if
-     :: skip
-     :: break
-     fi
-  od;
   task = 0;
-  publish ()
+  do
+  :: task < T && handle_of[task] != 0 -> task++
+  :: else -> break
+  od;
+  skip
 }
 
-#define gone(w) (dead[w] || ended[w])
+#ifdef FREEZE
+#define NEWS (frozen != told)
+#else
+#define NEWS false
+#endif
+#define ANY_GONE (gone[0] || gone[W / 2] || gone[W - 1])
 
 proctype manager ()
 {
-  byte i, w, task, wanted, awake, sleeping, absent, old_status, place, seen_cursor;
-  bool bits[W];
-#ifdef RETIRE
-  bool may_retire = true;
-#endif
-#ifdef FREEZE
-  bool may_freeze = true, told;
-#endif
+  mtype pc = TURN, then = TURN;
+  byte i, w, task, wanted, bits, place, seen, next, n_outstanding, handles, stopped, absent;
+  byte incarnations, incarnation[W], position[S];
+  bool unpublished, may_retire = true, told, news;
 
+  d_step
+  {
+    do
+    :: w < W -> start (w); w++
+    :: else -> w = 0; break
+    od
+  };
   do
-  :: n_delivered == T -> break
-  :: else ->
-     find_task ();
-     if
-     :: task < T && n_outstanding < S -> put_tasks ()
-     :: d_step { task < T && n_outstanding == S -> task = 0 }
-     :: d_step { task == T -> task = 0 }
-        /* it may come later: then the others are under way */
-     :: d_step { task < T && n_outstanding > 0 && n_outstanding < S -> task = 0 }
-     fi;
-#ifdef RETIRE
-     if
-     :: may_retire && alive[W - 1] ->
-        may_retire = false;
-        retired[W - 1] = true;
-        wake_sleeper (W - 1)
-     :: skip
-     fi;
-#endif
-#ifdef FREEZE
-     if
-     :: may_freeze && alive[0] && frozen[0] ->
-        may_freeze = false;
-        told = true;
-        stopped[0] = true;
-        wake_all ()
-     :: told && alive[0] && !frozen[0] ->
-        told = false;
-        stopped[0] = false;
-#ifndef BUG_CONTINUED
-        wake_all ()
-#else
-        skip
-#endif
-     :: skip
-     fi;
-#endif
-     do
-     :: w < W ->
-        if
-        :: gone (w) -> bury (w); start (w)
-        :: else -> drain (w)
-        fi;
-        w++
-     :: else -> w = 0; break
-     od;
-
-     /* pool_ring_wait(), with nothing else to do */
-     find_task ();
-     if
-     :: n_delivered < T && n_outstanding > 0 && (task == T || n_outstanding == S) ->
-        task = 0;
-        bell = true;
-        do
-        :: w < W && !has_result (w) -> w++
-        :: else -> break
-        od;
-        if
-        :: w < W -> skip
-        :: else ->
-           w = 0;
-           atomic
-           {
-             if
-             :: bell -> manager_waits = true
-             :: else -> skip
-             fi
-           };
-           /* a death, and what a signal did to a worker, are heard of in another way, which kicks it */
-           (!manager_waits || gone (0) || gone (W / 2) || gone (W - 1)
-#ifdef FREEZE
-            || (may_freeze && frozen[0]) || (told && !frozen[0])
-#endif
-            );
-           manager_waits = false
-        fi;
-        w = 0
-     :: else -> task = 0
-     fi
+  :: w < W -> run worker (w, incarnation[w]); w++
+  :: else -> w = 0; break
   od;
+  find_task ();
 
-  /* pool_ring_stop() */
-  stop = true;
-  wake_all ();
-#ifdef FREEZE
-  if
-  :: told -> !frozen[0]; stopped[0] = false; wake_all ()
-  :: else -> skip
-  fi;
-#endif
   do
-  :: w < W -> gone (w); w++
-  :: else -> break
+  /* pool_ring_reserve(), pool_ring_commit(); several before they are published, or one by one, or later */
+  :: d_step { pc == TURN && task < T && n_outstanding < S ->
+       do
+       :: busy[next % S] -> next++
+       :: else -> break
+       od;
+       handles++;
+       handle_of[task] = handles;
+       task_of[handles] = task;
+       content[next % S] = handles;
+       busy[next % S] = true;
+       position[next % S] = next;
+       n_outstanding++;
+       word[next % S] = READY;
+       next++;
+       unpublished = true;
+       find_task () }
+#ifdef BUG_PUBLISH_LATE
+  :: d_step { pc == TURN && unpublished -> unpublished = false; pc = COUNT }
+  :: d_step { pc == HEAD -> head = next; pc = (wanted > 0 && bits != 0 -> WAKE : TURN);
+       if
+       :: pc != WAKE -> bits = 0; wanted = 0
+       :: else -> skip
+       fi }
+#else
+  :: d_step { pc == TURN && unpublished -> unpublished = false; head = next; pc = COUNT }
+#endif
+  :: d_step { pc == TURN && !unpublished && n_outstanding > 0 -> w = 0; pc = LOOK }
+  :: d_step { pc == TURN && n_delivered == T -> stop = true; wanted = W; then = JOIN; pc = BITS }
+
+  /* pool_ring_publish() */
+  :: d_step { pc == COUNT ->
+       bits = sleepers;
+       absent = COUNT_BITS (bits) + COUNT_BITS (stopped);
+       i = 0;
+       do
+       :: i < W ->
+#ifdef BUG_COUNT_STARTING
+          place = place + alive[i];
+#else
+          place = place + up[i];
+#endif
+          i++
+       :: else -> break
+       od;
+       i = 0;
+       place = (place > absent -> place - absent : 0);
+       wanted = (n_outstanding > place -> n_outstanding - place : 0);
+       wanted = (wanted < COUNT_BITS (bits) -> wanted : COUNT_BITS (bits));
+       bits = bits & ~stopped;
+       absent = 0;
+       place = 0;
+       then = TURN;
+#ifdef BUG_PUBLISH_LATE
+       pc = HEAD }
+#else
+#ifdef BUG_TWO_LOOKS
+       pc = (wanted > 0 -> BITS : TURN);
+#else
+       pc = (wanted > 0 && bits != 0 -> WAKE : TURN);
+#endif
+       if
+       :: pc != WAKE -> bits = 0
+       :: else -> skip
+       fi;
+       if
+       :: pc == TURN -> wanted = 0
+       :: else -> skip
+       fi }
+#endif
+
+  /* pool_ring_wake_all() */
+  :: d_step { pc == BITS -> bits = sleepers & ~stopped; pc = (bits != 0 && wanted > 0 -> WAKE : then);
+       if
+       :: pc != WAKE -> bits = 0; wanted = 0
+       :: else -> skip
+       fi }
+  /* wake_one_word() */
+  :: d_step { pc == WAKE -> i = LOWEST (bits); sleepers = sleepers & ~BIT (i); pc = WAKE_IT }
+  :: d_step { pc == WAKE_IT ->
+       if
+       :: status[i] == SLEEPING -> status[i] = AWAKE; waits_status[i] = false
+#ifdef BUG_WAKE_ANY
+       :: else -> status[i] = AWAKE
+#else
+       :: else -> skip
+#endif
+       fi;
+       bits = bits & ~BIT (i);
+       wanted--;
+       i = 0;
+       pc = (bits != 0 && wanted > 0 -> WAKE : then);
+       if
+       :: pc != WAKE -> bits = 0; wanted = 0
+       :: else -> skip
+       fi }
+
+  /* each worker in turn */
+  :: d_step { pc == LOOK && !gone[w] && seq[w] != taken[w] -> take_results (w); pc = TAKEN }
+  :: d_step { pc == TAKEN -> consumed[w] = taken[w]; pc = TELL }
+  :: d_step { pc == TELL ->
+       if
+       :: status[w] == BLOCKED -> waits_consumed[w] = false
+       :: else -> skip
+       fi;
+       w = 0; find_task (); pc = TURN }
+  :: d_step { pc == LOOK && gone[w] -> pc = DEAD }
+  :: d_step { pc == LOOK && !gone[w] && seq[w] == taken[w] ->
+       w++;
+       if
+       :: w == W -> w = 0; pc = (task < T && n_outstanding < S -> TURN : WAIT)
+       :: else -> skip
+       fi }
+
+  /* first what it has delivered, then what it was in, then what it had set aside; then another takes its place */
+  :: d_step { pc == DEAD ->
+#ifndef BUG_NO_DRAIN
+       take_results (w);
+#endif
+       alive[w] = false;
+       up[w] = false;
+       stopped = stopped & ~BIT (w);
+       sleepers = sleepers & ~BIT (w);
+       pc = DEAD_BLOCKS }
+  :: d_step { pc == DEAD_BLOCKS ->
+       blocks = blocks & ~BIT (w);
+       i = 0;
+       do
+       :: i < S ->
+          if
+          :: busy[i] && word[i] == RUNNING (incarnation[w]) -> requeue (i)
+          :: else -> skip
+          fi;
+          i++
+       :: else -> break
+       od;
+       i = 0;
+#ifdef BUG_NO_WAKE_AFTER_DEATH
+       pc = ORPHANS }
+#else
+       wanted = W; then = ORPHANS; pc = BITS }
+#endif
+#ifdef BUG_NO_ORPHANS
+  :: d_step { pc == ORPHANS -> pc = BIRTH }
+#else
+  :: d_step { pc == ORPHANS -> seen = cursor; pc = ORPHAN }
+#endif
+  :: d_step { pc == ORPHAN && i < S ->
+       if
+       :: busy[i] && position[i] < seen && word[i] == READY -> requeue (i)
+       :: else -> skip
+       fi;
+       i++ }
+  :: d_step { pc == ORPHAN && i == S -> i = 0; seen = 0; pc = BIRTH }
+  :: atomic { pc == BIRTH -> d_step { start (w); find_task (); pc = TURN }; run worker (w, incarnation[w]); w = 0 }
+
+  /* pool_ring_wait() */
+  :: d_step { pc == WAIT -> bell = true; pc = WAIT_LOOK }
+  :: d_step { pc == WAIT_LOOK && seq[w] != taken[w] -> w = 0; pc = TURN }
+  :: d_step { pc == WAIT_LOOK && seq[w] == taken[w] ->
+       w++;
+       if
+       :: w == W -> w = 0; pc = WAIT_BELL
+       :: else -> skip
+       fi }
+  :: d_step { pc == WAIT_BELL ->
+       if
+       :: bell -> manager_waits = true; pc = WAITING
+       :: else -> pc = TURN
+       fi }
+  /* of a death, or of what a signal did, it hears in another way, which kicks it */
+  :: d_step { pc == WAITING && (!manager_waits || ANY_GONE || NEWS) -> manager_waits = false; pc = TURN }
+
+#ifdef RETIRE
+  :: d_step { pc == TURN && may_retire && alive[W - 1] -> may_retire = false; retired[W - 1] = true; pc = RETIRED }
+  :: d_step { pc == RETIRED ->
+       if
+       :: status[W - 1] == SLEEPING -> status[W - 1] = AWAKE; waits_status[W - 1] = false
+#ifdef BUG_WAKE_ANY
+       :: else -> status[W - 1] = AWAKE
+#else
+       :: else -> skip
+#endif
+       fi;
+       pc = TURN }
+#endif
+#ifdef FREEZE
+  /* pool_ring_worker_set_stopped() */
+  :: d_step { (pc == TURN || pc == JOIN) && NEWS && !gone[0] ->
+       told = frozen;
+       stopped = (told -> BIT (0) : 0);
+       then = pc;
+#ifdef BUG_CONTINUED
+       if
+       :: told -> wanted = W; pc = BITS
+       :: else -> skip
+       fi }
+#else
+       wanted = W;
+       pc = BITS }
+#endif
+#endif
+  :: pc == JOIN && gone[0] && gone[W / 2] && gone[W - 1] -> break
   od
 }
 
 /* Kills whom it likes, K times. */
-proctype killer ()
+#if K > 0
+active proctype killer ()
 {
-  byte victim;
+  byte kills;
 
-end_killer:
   do
-  :: kills < K ->
-     select (victim : 0 .. W - 1);
-     atomic
-     {
-       if
-       :: alive[victim] && !dead[victim] && !ended[victim] && !killed[victim] -> killed[victim] = true; kills++
-       :: else -> skip
-       fi
-     };
-     victim = 0
+  :: d_step { kills < K && n_delivered < T && alive[0] && !gone[0] && !killed[0] -> killed[0] = true; kills++ }
+#if W > 1
+  :: d_step { kills < K && n_delivered < T && alive[1] && !gone[1] && !killed[1] -> killed[1] = true; kills++ }
+#endif
+#if W > 2
+  :: d_step { kills < K && n_delivered < T && alive[2] && !gone[2] && !killed[2] -> killed[2] = true; kills++ }
+#endif
   :: break
   od
 }
+#endif
 
 #ifdef FREEZE
-/* A signal stops worker 0, and it goes on later. */
-proctype freezer ()
+active proctype freezer ()
 {
-end_freezer:
   if
-  :: atomic { alive[0] && !ended[0] -> frozen[0] = true };
-     frozen[0] = false
+  :: d_step { alive[0] -> frozen = true }; frozen = false
   :: skip
   fi
 }
@@ -776,20 +579,5 @@ end_freezer:
 
 init
 {
-  byte n;
-
-  atomic
-  {
-    do
-    :: n < W -> start (n); n++
-    :: else -> break
-    od;
-    run manager ();
-#if K > 0
-    run killer ();
-#endif
-#ifdef FREEZE
-    run freezer ();
-#endif
-  }
+  run manager ()
 }
