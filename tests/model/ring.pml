@@ -79,13 +79,28 @@ bool busy[S], delivered[T], up[W], alive[W];
 byte handle_of[T]; /* of the last hand-out; 0: the task waits in the queue */
 byte task_of[T + (K + 1) * S + 2];
 
+/* what comes next, without a step of its own */
+#define FOUND_NOTHING (asleep -> MAY_SLEEP : NOTHING)
+#define HAS_ROOM (published - room < R -> PUBLISH : RESERVE)
+#ifdef LONG
+#define DO_TASK RUN
+#else
+#define DO_TASK HAS_ROOM
+#endif
+#define GOT_TASK (asleep -> WAKE_BIT : DO_TASK)
+#ifdef RETIRE
+#define AGAIN LOOK_COMMAND
+#else
+#define AGAIN NEXT
+#endif
+
 #define others_done (n_delivered >= T - 1)
 
 /* --- a worker --- */
 
 mtype = { NEXT, AVAILABLE, SHARE, SHARE_BIT, MOVE, UNSHARE, STEAL, VICTIM, THEIRS, NOTHING, DOZE, DOZE_BIT, LOOK_HEAD,
-          LOOK_CURSOR, MAY_SLEEP, SLEEP, IN_FUTEX, WAKE_BIT, WAKE_STATUS, GOT, RUN, RESERVE, ROOM, BLOCK, NO_ROOM, NO_FUTEX,
-          UNBLOCK, PUBLISH, BELL, EXCHANGE, RING, AGAIN, OVER };
+          LOOK_CURSOR, MAY_SLEEP, SLEEP, IN_FUTEX, WAKE_BIT, WAKE_STATUS, RUN, RESERVE, BLOCK, NO_ROOM, NO_FUTEX,
+          UNBLOCK, PUBLISH, BELL, RING, LOOK_COMMAND, OVER };
 
 #ifdef FREEZE
 #define AT(x) pc == x && !(me == 0 && frozen)
@@ -96,10 +111,10 @@ mtype = { NEXT, AVAILABLE, SHARE, SHARE_BIT, MOVE, UNSHARE, STEAL, VICTIM, THEIR
 proctype worker (byte me, incarnation)
 {
   mtype pc = NEXT, then = AGAIN;
-  byte block, block_end, take, seen, bits, slot, other, last, first, published;
-  bool shares, asleep;
+  byte block, block_end, take, seen, bits, slot, other, last, first, published, room;
+  bool shares, asleep, has_task;
 
-  d_step { published = consumed[me]; seen = 0 };
+  d_step { published = consumed[me]; room = published };
 #ifdef LATE
   if
   :: me != W - 1 -> skip
@@ -114,7 +129,7 @@ proctype worker (byte me, incarnation)
   /* claim_next(): what it has set aside */
   :: d_step { AT (NEXT) && block != block_end ->
        if
-       :: word[block % S] == READY -> word[block % S] = RUNNING (incarnation); slot = block % S; pc = GOT
+       :: word[block % S] == READY -> word[block % S] = RUNNING (incarnation); slot = block % S; has_task = true; pc = GOT_TASK
        :: else -> skip
        fi;
        block++;
@@ -163,7 +178,7 @@ proctype worker (byte me, incarnation)
   :: d_step { AT (UNSHARE) -> blocks = blocks & ~BIT (me); shares = false; pc = STEAL }
 
   /* steal() */
-  :: d_step { AT (STEAL) -> bits = blocks; other = 0; pc = (bits != 0 -> VICTIM : NOTHING) }
+  :: d_step { AT (STEAL) -> bits = blocks; other = 0; pc = (bits != 0 -> VICTIM : FOUND_NOTHING) }
   :: d_step { AT (VICTIM) ->
        do
        :: (bits & BIT (other)) == 0 -> other++
@@ -174,14 +189,14 @@ proctype worker (byte me, incarnation)
        last--;
        if
        :: word[last % S] == READY ->
-          word[last % S] = RUNNING (incarnation); slot = last % S; first = 0; last = 0; bits = 0; pc = GOT
+          word[last % S] = RUNNING (incarnation); slot = last % S; first = 0; last = 0; bits = 0;
+          has_task = true; pc = GOT_TASK
        :: else -> skip
        fi }
-  :: d_step { AT (THEIRS) && first == last -> first = 0; last = 0; pc = (bits != 0 -> VICTIM : NOTHING) }
+  :: d_step { AT (THEIRS) && first == last -> first = 0; last = 0; pc = (bits != 0 -> VICTIM : FOUND_NOTHING) }
 
   /* must_end(), or sleep_for_task() */
-  :: d_step { AT (NOTHING) && asleep -> pc = MAY_SLEEP }
-  :: d_step { AT (NOTHING) && !asleep -> pc = (stop || retired[me] -> OVER : DOZE) }
+  :: d_step { AT (NOTHING) -> pc = (stop || retired[me] -> OVER : DOZE) }
   :: d_step { AT (DOZE) -> status[me] = SLEEPING; asleep = true; pc = DOZE_BIT }
 #ifdef BUG_NO_SECOND_LOOK
   :: d_step { AT (DOZE_BIT) -> sleepers = sleepers | BIT (me); pc = MAY_SLEEP }
@@ -198,31 +213,20 @@ proctype worker (byte me, incarnation)
        fi }
   :: d_step { AT (IN_FUTEX) && !waits_status[me] -> pc = SLEEP }
   :: d_step { AT (WAKE_BIT) -> sleepers = sleepers & ~BIT (me); pc = WAKE_STATUS }
-  :: d_step { AT (WAKE_STATUS) -> status[me] = AWAKE; asleep = false; pc = (slot != 0 -> RUN : AGAIN);
-       if
-       :: slot != 0 -> slot--
-       :: else -> skip
-       fi }
-  :: d_step { AT (AGAIN) -> pc = (retired[me] -> OVER : NEXT) }
+  :: d_step { AT (WAKE_STATUS) -> status[me] = AWAKE; asleep = false; pc = (has_task -> DO_TASK : AGAIN) }
+  :: d_step { AT (LOOK_COMMAND) -> pc = (retired[me] -> OVER : NEXT) }
 
-  /* the task; in between, its slot is kept as slot + 1 */
-  :: d_step { AT (GOT) -> pc = (asleep -> WAKE_BIT : RUN);
-       if
-       :: asleep -> slot++
-       :: else -> skip
-       fi }
+  /* the task */
 #ifdef LONG
-  :: d_step { AT (RUN) && (task_of[content[slot]] != 0 || others_done) -> pc = RESERVE }
-#else
-  :: d_step { AT (RUN) -> pc = RESERVE }
+  :: d_step { AT (RUN) && (task_of[content[slot]] != 0 || others_done) -> pc = HAS_ROOM }
 #endif
 
   /* pool_ring_result_reserve() */
-  :: d_step { AT (RESERVE) -> seen = consumed[me]; pc = (published - seen < R -> PUBLISH : BLOCK) }
+  :: d_step { AT (RESERVE) -> room = consumed[me]; pc = (published - room < R -> PUBLISH : BLOCK) }
   :: d_step { AT (BLOCK) -> status[me] = BLOCKED; then = NO_ROOM; pc = BELL }
   :: d_step { AT (NO_ROOM) ->
        if
-       :: consumed[me] == seen -> waits_consumed[me] = true; pc = NO_FUTEX
+       :: consumed[me] == room -> waits_consumed[me] = true; pc = NO_FUTEX
        :: else -> pc = UNBLOCK
        fi }
   :: d_step { AT (NO_FUTEX) && !waits_consumed[me] -> pc = UNBLOCK }
@@ -233,9 +237,9 @@ proctype worker (byte me, incarnation)
        assert (published - taken[me] < R);
        result_handle[me * R + published % R] = content[slot];
        result_slot[me * R + published % R] = slot;
-       slot = 0; seen = 0; published++; seq[me] = published; then = AGAIN; pc = BELL }
-  :: d_step { AT (BELL) -> pc = (bell -> EXCHANGE : then) }
-  :: d_step { AT (EXCHANGE) -> pc = (bell -> RING : then); bell = false }
+       slot = 0; published++; seq[me] = published; has_task = false;
+       then = AGAIN; pc = BELL }
+  :: d_step { AT (BELL) -> pc = (bell -> RING : then); bell = false }
   :: d_step { AT (RING) -> manager_waits = false; pc = then }
 
   :: atomic { AT (OVER) -> gone[me] = true; break }
@@ -439,8 +443,17 @@ proctype manager ()
        :: else -> skip
        fi }
 
-  /* each worker in turn */
-  :: d_step { pc == LOOK && !gone[w] && seq[w] != taken[w] -> take_results (w); pc = TAKEN }
+  /* each worker in turn; as one look, because there is another before it waits */
+  :: d_step { pc == LOOK ->
+       do
+       :: w < W && !gone[w] && seq[w] == taken[w] -> w++
+       :: else -> break
+       od;
+       if
+       :: w == W -> w = 0; pc = (task < T && n_outstanding < S -> TURN : WAIT)
+       :: w < W && gone[w] -> pc = DEAD
+       :: w < W && !gone[w] -> take_results (w); pc = TAKEN
+       fi }
   :: d_step { pc == TAKEN -> consumed[w] = taken[w]; pc = TELL }
   :: d_step { pc == TELL ->
        if
@@ -448,13 +461,6 @@ proctype manager ()
        :: else -> skip
        fi;
        w = 0; find_task (); pc = TURN }
-  :: d_step { pc == LOOK && gone[w] -> pc = DEAD }
-  :: d_step { pc == LOOK && !gone[w] && seq[w] == taken[w] ->
-       w++;
-       if
-       :: w == W -> w = 0; pc = (task < T && n_outstanding < S -> TURN : WAIT)
-       :: else -> skip
-       fi }
 
   /* first what it has delivered, then what it was in, then what it had set aside; then another takes its place */
   :: d_step { pc == DEAD ->
@@ -554,6 +560,7 @@ active proctype killer ()
 {
   byte kills;
 
+end_killer:
   do
   :: d_step { kills < K && n_delivered < T && alive[0] && !gone[0] && !killed[0] -> killed[0] = true; kills++ }
 #if W > 1
@@ -562,7 +569,6 @@ active proctype killer ()
 #if W > 2
   :: d_step { kills < K && n_delivered < T && alive[2] && !gone[2] && !killed[2] -> killed[2] = true; kills++ }
 #endif
-  :: break
   od
 }
 #endif
