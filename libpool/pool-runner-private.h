@@ -4,6 +4,7 @@
 #include "pool-function-private.h"
 #include "pool-process.h"
 #include "pool-progress-private.h"
+#include "pool-ring-private.h"
 #include "pool-task-private.h"
 
 G_BEGIN_DECLS
@@ -51,6 +52,10 @@ void pool_runner_clear (PoolRunner *self);
 POOL_EXPORT
 void pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall *call,
                       PoolProgress *progress, PoolRunnerReply *reply);
+/* runs what a worker has claimed; @function: of slot->function, @data: the argument. Returns the run time in seconds, or 0 */
+POOL_EXPORT
+double pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
+                             const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply);
 /* runs an initializer, which has no result */
 POOL_EXPORT
 gboolean pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant *args,

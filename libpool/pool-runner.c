@@ -392,6 +392,30 @@ pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunne
     pool_task_forget_cancellable (task);
 }
 
+double
+pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
+                      const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply)
+{
+  const PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, data, slot->size };
+  PoolRingWorkerWords *words = worker->words;
+  guint64 done = atomic_load_explicit (&words->done, memory_order_relaxed);
+  double run_time = 0;
+  gint64 start = 0;
+
+  if (slot->flags & POOL_CALL_PACKED)
+    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
+  if (slot->flags & POOL_CALL_TIMED)
+    {
+      start = pool_now_ns ();
+      atomic_store_explicit (&words->since, start, memory_order_relaxed);
+    }
+  pool_runner_run (self, function, &call, &words->progress, reply);
+  if (start != 0)
+    run_time = (pool_now_ns () - start) / 1e9;
+  atomic_store_explicit (&words->done, done + 1, memory_order_relaxed);
+  return run_time;
+}
+
 gboolean
 pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant *args, GError **error)
 {

@@ -161,11 +161,10 @@ fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, gui
 }
 
 static void
-publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call, GError *error,
-               double run_time);
+publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run_time);
 
 static void
-publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
+publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
          const PoolRunnerReply *reply, double run_time)
 {
   guint32 where = 0;
@@ -177,7 +176,7 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
   else if (reply->is_reference)
     {
       where = POOL_RING_DATA_REFERENCE;
-      offset = reply->data - call->data;
+      offset = reply->data - argument;
     }
   else if (reply->size <= POOL_SHM_STAGED_MAX)
     {
@@ -190,7 +189,7 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
     {
       if (!ensure_extent (self, reply->size))
         {
-          publish_error (self, slot, call,
+          publish_error (self, slot,
                          g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
                                       "Task %" G_GUINT64_FORMAT
                                       ": there is no shared memory for a result of %" G_GSIZE_FORMAT
@@ -219,8 +218,7 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
 }
 
 static void
-publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call, GError *error,
-               double run_time)
+publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run_time)
 {
   PoolBuffer buffer = { 0 };
   PoolRunnerReply reply = { .kind = POOL_RESULT_ERROR, .n_items = slot->n_items };
@@ -229,7 +227,7 @@ publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *cal
   g_error_free (error);
   reply.data = buffer.data;
   reply.size = buffer.len;
-  publish (self, slot, call, &reply, run_time);
+  publish (self, slot, NULL, &reply, run_time);
   pool_buffer_clear (&buffer);
 }
 
@@ -238,36 +236,21 @@ publish_error (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *cal
 static void
 run_slot (Worker *self, PoolRingSlot *slot)
 {
-  PoolRingWorkerWords *words = self->ring.words;
-  PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, slot->bytes, slot->size };
+  const guint8 *data =
+      slot->flags & POOL_RING_DATA_INLINE ? slot->bytes : pool_shm_at (self->shm, slot->data);
   PoolRunnerReply reply;
   const PoolFunction *function;
   GError *error = NULL;
-  double run_time = 0;
-  gint64 start = 0;
+  double run_time;
 
-  if (!(slot->flags & POOL_RING_DATA_INLINE))
-    call.data = pool_shm_at (self->shm, slot->data);
   function = find_function (self, slot->function, &error);
   if (G_UNLIKELY (function == NULL))
     {
-      publish_error (self, slot, &call, error, 0);
+      publish_error (self, slot, error, 0);
       return;
     }
-
-  if (slot->flags & POOL_CALL_PACKED)
-    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
-  if (slot->flags & POOL_CALL_TIMED)
-    {
-      start = pool_now_ns ();
-      atomic_store_explicit (&words->since, start, memory_order_relaxed);
-    }
-  pool_runner_run (&self->runner, function, &call, &words->progress, &reply);
-  if (start != 0)
-    run_time = (pool_now_ns () - start) / 1e9;
-  publish (self, slot, &call, &reply, run_time);
-  atomic_store_explicit (&words->done, atomic_load_explicit (&words->done, memory_order_relaxed) + 1,
-                         memory_order_relaxed);
+  run_time = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply);
+  publish (self, slot, data, &reply, run_time);
 }
 
 static GVariant *

@@ -71,7 +71,7 @@ begin_result (Worker *self, const PoolRingSlot *slot, guint32 kind, guint n_item
 }
 
 static void
-publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
+publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
          const PoolRunnerReply *reply, double run_time)
 {
   PoolBuffer *buffer = &self->runner.task->reply;
@@ -81,7 +81,7 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
   if (reply->is_reference)
     {
       result->kind |= POOL_RING_DATA_REFERENCE;
-      result->data = reply->data - call->data;
+      result->data = reply->data - argument;
     }
   else if (reply->size <= POOL_RING_INLINE)
     {
@@ -103,28 +103,13 @@ publish (Worker *self, const PoolRingSlot *slot, const PoolRunnerCall *call,
 static void
 run_slot (Worker *self, PoolRingSlot *slot)
 {
-  PoolRingWorkerWords *words = self->ring.words;
-  PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, slot->bytes, slot->size };
+  const guint8 *data =
+      slot->flags & POOL_RING_DATA_INLINE ? slot->bytes : GSIZE_TO_POINTER (slot->data);
   PoolRunnerReply reply;
-  double run_time = 0;
-  gint64 start = 0;
+  double run_time = pool_runner_run_slot (&self->runner, &self->ring, slot,
+                                          self->backend->functions[slot->function], data, &reply);
 
-  if (!(slot->flags & POOL_RING_DATA_INLINE))
-    call.data = GSIZE_TO_POINTER (slot->data);
-  if (slot->flags & POOL_CALL_PACKED)
-    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
-  if (slot->flags & POOL_CALL_TIMED)
-    {
-      start = pool_now_ns ();
-      atomic_store_explicit (&words->since, start, memory_order_relaxed);
-    }
-  pool_runner_run (&self->runner, self->backend->functions[slot->function], &call, &words->progress,
-                   &reply);
-  if (start != 0)
-    run_time = (pool_now_ns () - start) / 1e9;
-  publish (self, slot, &call, &reply, run_time);
-  atomic_store_explicit (&words->done, atomic_load_explicit (&words->done, memory_order_relaxed) + 1,
-                         memory_order_relaxed);
+  publish (self, slot, data, &reply, run_time);
 }
 
 static void
