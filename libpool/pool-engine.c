@@ -624,7 +624,8 @@ void
 pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how)
 {
   record->state = POOL_RECORD_RUNNING;
-  if (record->n_items > 1 && record->job->klass->cut_again != NULL)
+  /* also a chunk of one: if the rest of it was taken back, its payload still has that */
+  if (record->job->klass->cut_again != NULL)
     lose_chunk (self, record, item, how);
   else if (self->settings.resilient && record->attempt < MAX (record->max_retries, 1))
     {

@@ -419,6 +419,35 @@ pool_manager_clear_tasks (PoolManager *self)
   return n;
 }
 
+/**
+ * pool_manager_is_alive:
+ * @self: a pool
+ *
+ * Tells whether any worker is alive. The answer is remembered for five seconds.
+ *
+ * Returns: %TRUE if one is
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_manager_is_alive (PoolManager *self)
+{
+  gint64 now = g_get_monotonic_time ();
+  gboolean alive;
+
+  g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
+
+  pool_engine_lock (self->engine);
+  if (self->alive_asked == 0 || now - self->alive_asked > 5 * G_USEC_PER_SEC)
+    {
+      self->alive = self->engine->n_alive > 0;
+      self->alive_asked = now;
+    }
+  alive = self->alive;
+  pool_engine_unlock (self->engine);
+  return alive;
+}
+
 void
 pool_manager_queue_clear (PoolManager *self)
 {
