@@ -106,6 +106,24 @@ test_poison (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* The second item of a chunk is taken back for an idle worker; then the first takes its own down, and is run again. */
+static void
+test_taken_back (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  g_autoptr (PoolMapResult) result = pool_manager_map_async (
+      pool, "conform.late", g_variant_new_parsed ("[int64 0, 1]"), 2, NULL, NULL, NULL);
+
+  g_usleep (100000);
+  for (guint i = 0; i < 3; i++)
+    conform_assert_value (pool_manager_apply (pool, "conform.square",
+                                              g_variant_new ("(x)", G_GINT64_CONSTANT (3)), NULL, NULL, NULL),
+                          "9");
+  conform_assert_value (pool_async_result_get (POOL_ASYNC_RESULT (result), -1, NULL),
+                        "[<int64 1>, <int64 2>]");
+  conform_end (pool);
+}
+
 static void
 note_down (PoolManager *pool, PoolWorkerInfo *info, PoolWorkerInfo **last)
 {
@@ -162,5 +180,6 @@ conform_add_faults (void)
   conform_add ("faults/retry", test_retry);
   conform_add ("faults/not-resilient", test_not_resilient);
   conform_add ("faults/poison", test_poison);
+  conform_add ("faults/taken-back", test_taken_back);
   conform_add ("faults/down", test_down);
 }
