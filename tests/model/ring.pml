@@ -17,8 +17,9 @@
  * positions a worker sets aside is left open: one or two).
  *
  * Constants, by -D: W workers, T tasks, S slots (a power of two), R results of a worker, K kills, CLAIM (1 or 2
- * positions at a time); LONG; LATE: worker W - 1 is ready when the others have done all but one task; FREEZE: a signal
- * stops worker 0 and it goes on later, and the manager hears of both; RETIRE: worker W - 1 is told to end, and replaced.
+ * positions at a time); LONG; LATE: a worker that takes the place of another is not ready before all tasks are done;
+ * FREEZE: a signal stops worker 0 and it goes on later, and the manager hears of both; RETIRE: worker W - 1 is told to
+ * end, and replaced.
  * BUG_…: a line of the source less, or two the other way round; each has to be found.
  */
 
@@ -76,6 +77,7 @@ bool killed[W], gone[W], frozen;
 
 byte n_delivered, taken[W];
 bool busy[S], delivered[T], up[W], alive[W];
+byte incarnation[W];
 byte handle_of[T]; /* of the last hand-out; 0: the task waits in the queue */
 byte task_of[T + (K + 1) * S + 2];
 
@@ -108,28 +110,49 @@ mtype = { NEXT, AVAILABLE, SHARE, SHARE_BIT, MOVE, UNSHARE, STEAL, VICTIM, THEIR
 #define AT(x) pc == x
 #endif
 
-proctype worker (byte me, incarnation)
+/* What it knew is lost with it. */
+inline die ()
 {
-  mtype pc = NEXT, then = AGAIN;
+  gone[me] = true;
+  pc = NEXT;
+  then = NEXT;
+  block = 0;
+  block_end = 0;
+  take = 0;
+  seen = 0;
+  bits = 0;
+  slot = 0;
+  other = 0;
+  last = 0;
+  first = 0;
+  published = 0;
+  room = 0;
+  shares = false;
+  asleep = false;
+  has_task = false
+}
+
+/* Each incarnation, one after the other. */
+proctype worker (byte me)
+{
+  mtype pc = NEXT, then = NEXT;
   byte block, block_end, take, seen, bits, slot, other, last, first, published, room;
   bool shares, asleep, has_task;
 
-  d_step { published = consumed[me]; room = published };
+end_worker:
+  atomic { alive[me] && !gone[me] -> published = consumed[me]; room = published };
+  {
 #ifdef LATE
-  if
-  :: me != W - 1 -> skip
-  :: me == W - 1 && (others_done || killed[me]) -> skip
-  fi;
+  (incarnation[me] <= W || n_delivered == T);
 #endif
   /* POOL_RING_STARTED; as good as taken */
-  up[me] = alive[me];
+  up[me] = true;
 
-  {
   do
   /* claim_next(): what it has set aside */
   :: d_step { AT (NEXT) && block != block_end ->
        if
-       :: word[block % S] == READY -> word[block % S] = RUNNING (incarnation); slot = block % S; has_task = true; pc = GOT_TASK
+       :: word[block % S] == READY -> word[block % S] = RUNNING (incarnation[me]); slot = block % S; has_task = true; pc = GOT_TASK
        :: else -> skip
        fi;
        block++;
@@ -189,7 +212,7 @@ proctype worker (byte me, incarnation)
        last--;
        if
        :: word[last % S] == READY ->
-          word[last % S] = RUNNING (incarnation); slot = last % S; first = 0; last = 0; bits = 0;
+          word[last % S] = RUNNING (incarnation[me]); slot = last % S; first = 0; last = 0; bits = 0;
           has_task = true; pc = GOT_TASK
        :: else -> skip
        fi }
@@ -242,10 +265,11 @@ proctype worker (byte me, incarnation)
   :: d_step { AT (BELL) -> pc = (bell -> RING : then); bell = false }
   :: d_step { AT (RING) -> manager_waits = false; pc = then }
 
-  :: atomic { AT (OVER) -> gone[me] = true; break }
+  :: atomic { AT (OVER) -> die (); break }
   od
   }
-  unless { d_step { killed[me] -> gone[me] = true } }
+  unless { d_step { killed[me] -> die () } };
+  goto end_worker
 }
 
 /* --- the manager --- */
@@ -329,7 +353,7 @@ proctype manager ()
 {
   mtype pc = TURN, then = TURN;
   byte i, w, task, wanted, bits, place, seen, next, n_outstanding, handles, stopped, absent;
-  byte incarnations, incarnation[W], position[S];
+  byte incarnations, position[S];
   bool unpublished, may_retire = true, told, news;
 
   d_step
@@ -340,7 +364,7 @@ proctype manager ()
     od
   };
   do
-  :: w < W -> run worker (w, incarnation[w]); w++
+  :: w < W -> run worker (w); w++
   :: else -> w = 0; break
   od;
   find_task ();
@@ -454,13 +478,18 @@ proctype manager ()
        :: w < W && gone[w] -> pc = DEAD
        :: w < W && !gone[w] -> take_results (w); pc = TAKEN
        fi }
+#ifdef BUG_TELL_EARLY
+  :: d_step { pc == TAKEN -> seen = status[w]; pc = TELL }
+  :: d_step { pc == TELL -> consumed[w] = taken[w];
+#else
   :: d_step { pc == TAKEN -> consumed[w] = taken[w]; pc = TELL }
-  :: d_step { pc == TELL ->
+  :: d_step { pc == TELL -> seen = status[w];
+#endif
        if
-       :: status[w] == BLOCKED -> waits_consumed[w] = false
+       :: seen == BLOCKED -> waits_consumed[w] = false
        :: else -> skip
        fi;
-       w = 0; find_task (); pc = TURN }
+       w = 0; seen = 0; find_task (); pc = TURN }
 
   /* first what it has delivered, then what it was in, then what it had set aside; then another takes its place */
   :: d_step { pc == DEAD ->
@@ -502,10 +531,14 @@ proctype manager ()
        fi;
        i++ }
   :: d_step { pc == ORPHAN && i == S -> i = 0; seen = 0; pc = BIRTH }
-  :: atomic { pc == BIRTH -> d_step { start (w); find_task (); pc = TURN }; run worker (w, incarnation[w]); w = 0 }
+  :: d_step { pc == BIRTH -> start (w); w = 0; find_task (); pc = TURN }
 
   /* pool_ring_wait() */
+#ifdef BUG_BELL_LATE
+  :: d_step { pc == WAIT -> pc = WAIT_LOOK }
+#else
   :: d_step { pc == WAIT -> bell = true; pc = WAIT_LOOK }
+#endif
   :: d_step { pc == WAIT_LOOK && seq[w] != taken[w] -> w = 0; pc = TURN }
   :: d_step { pc == WAIT_LOOK && seq[w] == taken[w] ->
        w++;
@@ -514,6 +547,9 @@ proctype manager ()
        :: else -> skip
        fi }
   :: d_step { pc == WAIT_BELL ->
+#ifdef BUG_BELL_LATE
+       bell = true;
+#endif
        if
        :: bell -> manager_waits = true; pc = WAITING
        :: else -> pc = TURN
@@ -554,6 +590,8 @@ proctype manager ()
   od
 }
 
+#define MAY_KILL(w) kills < K && n_delivered < T && alive[w] && !gone[w] && !killed[w]
+
 /* Kills whom it likes, K times. */
 #if K > 0
 active proctype killer ()
@@ -562,12 +600,12 @@ active proctype killer ()
 
 end_killer:
   do
-  :: d_step { kills < K && n_delivered < T && alive[0] && !gone[0] && !killed[0] -> killed[0] = true; kills++ }
+  :: d_step { MAY_KILL (0) -> killed[0] = true; kills++ }
 #if W > 1
-  :: d_step { kills < K && n_delivered < T && alive[1] && !gone[1] && !killed[1] -> killed[1] = true; kills++ }
+  :: d_step { MAY_KILL (1) -> killed[1] = true; kills++ }
 #endif
 #if W > 2
-  :: d_step { kills < K && n_delivered < T && alive[2] && !gone[2] && !killed[2] -> killed[2] = true; kills++ }
+  :: d_step { MAY_KILL (2) -> killed[2] = true; kills++ }
 #endif
   od
 }

@@ -150,7 +150,10 @@ drain_worker (Pool *self, guint index)
 
       n++;
       if (result.kind & POOL_RING_MESSAGE)
-        continue;
+        {
+          pool_ring_worker_up (&self->fixture.ring, index);
+          continue;
+        }
       g_assert_cmpuint (task, <, self->n_tasks);
       g_assert_cmpuint (self->handles[task], ==, result.handle);
       g_assert_cmpuint (self->delivered[task]++, ==, 0);

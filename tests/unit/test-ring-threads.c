@@ -38,6 +38,8 @@ struct _Pool
   guint64 n_results;
   RunFunc run;
   _Atomic gboolean gate; /* for tasks that are to last */
+  _Atomic guint n_met;   /* tasks that wait for others */
+  guint n_meeting;
   guint64 random;
 };
 
@@ -133,7 +135,10 @@ drain_worker (Pool *self, guint worker)
     {
       n++;
       if (result.kind & POOL_RING_MESSAGE)
-        continue;
+        {
+          pool_ring_worker_up (ring, worker);
+          continue;
+        }
       g_assert_cmpuint (self->results[result.handle]++, ==, 0);
       self->n_results++;
       ring_accept (&self->fixture, &result);
@@ -307,6 +312,7 @@ test_set_aside (void)
       pool_ring_worker_attach (&slow, pool.fixture.memory, 0, pool.fixture.event_fd);
       ring_say_started (&slow);
       drain (&pool);
+      g_assert_cmpuint (pool.fixture.ring.n_up, ==, 1);
       if (asleep)
         {
           start_worker (&pool, 1);
@@ -611,8 +617,8 @@ test_lone_tasks (gconstpointer data)
 
   pool_init_ring (&pool, 8, 4, n, NULL);
   start_workers (&pool, n_workers);
-  while (drain (&pool) == 0 || pool.fixture.ring.taken[n_workers - 1] == 0)
-    ;
+  while (pool.fixture.ring.n_up < n_workers)
+    drain (&pool);
   for (guint64 handle = 0; handle < n; handle++)
     {
       pause_at_random (&pool);
@@ -623,6 +629,45 @@ test_lone_tasks (gconstpointer data)
           wait_for_result (&pool);
         else
           poll_for_result (&pool);
+    }
+  pool_finish (&pool);
+}
+
+/* Tasks that come at once and need each other: as many workers have to be there for them at the same time. */
+static void
+meet_others (Worker *worker, guint64 handle)
+{
+  Pool *pool = worker->pool;
+  guint wanted = (handle / pool->n_meeting + 1) * pool->n_meeting;
+
+  atomic_fetch_add (&pool->n_met, 1);
+  while (atomic_load (&pool->n_met) < wanted)
+    sched_yield ();
+}
+
+static void
+test_together (gconstpointer data)
+{
+  const guint n_workers = GPOINTER_TO_UINT (data), n = unit_scale (10000) / n_workers * n_workers;
+  Pool pool;
+
+  pool_init_ring (&pool, 8, 4, n, meet_others);
+  pool.n_meeting = n_workers;
+  start_workers (&pool, n_workers);
+  while (pool.fixture.ring.n_up < n_workers)
+    drain (&pool);
+  for (guint64 handle = 0; handle < n; handle += n_workers)
+    {
+      pause_at_random (&pool);
+      for (guint i = 0; i < n_workers; i++)
+        {
+          g_assert_true (ring_put (&pool.fixture, handle + i, NULL));
+          if (unit_random (&pool.random) % 4 == 0)
+            pool_ring_publish (&pool.fixture.ring);
+        }
+      pool_ring_publish (&pool.fixture.ring);
+      while (pool.n_results < handle + n_workers)
+        wait_for_result (&pool);
     }
   pool_finish (&pool);
 }
@@ -700,6 +745,8 @@ main (int argc, char **argv)
   g_test_add_func ("/ring-threads/wake/all-but-one-busy", test_all_but_one_busy);
   g_test_add_data_func ("/ring-threads/lone/one-worker", GUINT_TO_POINTER (1), test_lone_tasks);
   g_test_add_data_func ("/ring-threads/lone/two-workers", GUINT_TO_POINTER (2), test_lone_tasks);
+  g_test_add_data_func ("/ring-threads/together/two-workers", GUINT_TO_POINTER (2), test_together);
+  g_test_add_data_func ("/ring-threads/together/four-workers", GUINT_TO_POINTER (4), test_together);
   g_test_add_func ("/ring-threads/kicks", test_kicks);
   return g_test_run ();
 }
