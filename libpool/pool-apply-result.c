@@ -3,7 +3,7 @@
 
 #include "pool-apply-result-private.h"
 
-#include "pool-call-options.h"
+#include "pool-call-options-private.h"
 #include "pool-error.h"
 #include "pool-packed-private.h"
 #include "pool-value-private.h"
@@ -75,9 +75,16 @@ job_fail (PoolJob *job, PoolRecord *record, const GError *error)
   end (self, record);
 }
 
+static void
+job_progress (PoolJob *job, double fraction)
+{
+  pool_async_result_set_progress_locked (pool_job_get_result (job), fraction);
+}
+
 static const PoolJobClass job_class = {
   .deliver = job_deliver,
   .fail = job_fail,
+  .progress = job_progress,
   .notify = pool_async_result_notify,
 };
 
@@ -165,13 +172,24 @@ write_argument (const PoolArgument *argument, guint8 *data)
 static void
 apply_options (PoolApplyResult *self, PoolCallOptions *options)
 {
-  self->record.max_retries = self->parent_instance.engine->settings.max_retries;
-  if (options == NULL)
-    return;
-  self->parent_instance.correlation_id =
-      g_strdup (pool_call_options_get_correlation_id (options));
-  if (pool_call_options_get_max_retries (options) >= 0)
-    self->record.max_retries = pool_call_options_get_max_retries (options);
+  PoolAsyncResult *result = &self->parent_instance;
+  PoolRecord *record = &self->record;
+
+  result->correlation_id = g_strdup (options->correlation_id);
+  if (options->max_retries >= 0)
+    record->max_retries = options->max_retries;
+  if (options->timeout >= 0)
+    record->timeout = options->timeout;
+  if (options->soft_timeout >= 0)
+    record->soft_timeout = options->soft_timeout;
+  record->priority = options->priority;
+  if (options->callbacks.accept != NULL || options->callbacks.timeout != NULL)
+    result->options = g_object_ref (options);
+  if (options->callbacks.accept != NULL)
+    {
+      record->flags |= POOL_CALL_ACK | POOL_CALL_TIMED;
+      result->job.wants_accepted = TRUE;
+    }
 }
 
 static gboolean
@@ -204,6 +222,24 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
   return TRUE;
 }
 
+static gboolean
+has_slot (gpointer data)
+{
+  PoolEngine *engine = data;
+  guint slots = engine->settings.slots != 0 ? engine->settings.slots : engine->n_wanted;
+
+  return engine->state != POOL_STATE_RUN || engine->ledger.n_records < slots;
+}
+
+/* Submitting is held up while every slot has a task. */
+static void
+wait_for_slot (PoolEngine *engine)
+{
+  pool_engine_lock (engine);
+  pool_engine_wait_locked (engine, NULL, has_slot, engine, -1);
+  pool_engine_unlock (engine);
+}
+
 static void
 submit (PoolApplyResult *self, const char *task, const PoolArgument *argument)
 {
@@ -230,7 +266,12 @@ pool_apply_result_submit (PoolEngine *engine, const char *task, const PoolArgume
   self->is_value = argument->value != NULL;
   self->record.n_items = 1;
   self->record.flags = self->is_value ? POOL_CALL_VALUE | POOL_CALL_TIMED : 0;
-  apply_options (self, options);
+  pool_engine_init_record (engine, &self->record);
+  if (G_UNLIKELY (options != NULL))
+    apply_options (self, options);
+  pool_engine_set_limits (engine, &self->record);
+  if (G_UNLIKELY (engine->settings.putlocks) && (options == NULL || options->wait_for_slot))
+    wait_for_slot (engine);
   submit (self, task, argument);
   return self;
 }

@@ -28,6 +28,8 @@ struct _PoolAsyncResult
   guint attempts;
   guint worker;
   double run_time;
+  _Atomic guint64 progress; /* the bits of a double */
+  PoolCallOptions *options; /* with callbacks, or NULL */
 
   GSList *waits; /* PoolWait of wait_async(); the engine's lock */
   _Atomic gboolean notified;
@@ -58,7 +60,10 @@ void pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine,
 void pool_async_result_watch_cancellable (PoolAsyncResult *self);
 /* a call that never gets to a worker; takes @error */
 void pool_async_result_fail_now (PoolAsyncResult *self, GError *error);
+/* the pool's event, in its context */
+void pool_async_result_handle_event (PoolAsyncResult *self, const PoolEvent *event);
 /* with the lock held */
+void pool_async_result_set_progress_locked (PoolAsyncResult *self, double fraction);
 void pool_async_result_set_error (PoolAsyncResult *self, const GError *error);
 void pool_async_result_finished_locked (PoolAsyncResult *self);
 void pool_async_result_notify (PoolJob *job);

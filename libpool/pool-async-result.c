@@ -3,6 +3,7 @@
 
 #include "pool-async-result-private.h"
 
+#include "pool-call-options-private.h"
 #include "pool-error.h"
 #include "pool-wait-private.h"
 
@@ -30,6 +31,15 @@ enum
 };
 
 static guint signals[N_SIGNALS];
+
+enum
+{
+  PROP_0,
+  PROP_PROGRESS,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
 
 static gpointer
 async_result_get_user_data (GAsyncResult *result)
@@ -67,15 +77,42 @@ pool_async_result_finalize (GObject *object)
   g_clear_object (&self->cancellable);
   g_clear_object (&self->source);
   g_clear_error (&self->error);
+  g_clear_object (&self->options);
   g_free (self->correlation_id);
   g_clear_pointer (&self->engine, pool_engine_unref);
   G_OBJECT_CLASS (pool_async_result_parent_class)->finalize (object);
 }
 
 static void
+pool_async_result_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  switch (prop_id)
+    {
+    case PROP_PROGRESS:
+      g_value_set_double (value, pool_async_result_get_progress (POOL_ASYNC_RESULT (object)));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
 pool_async_result_class_init (PoolAsyncResultClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = pool_async_result_finalize;
+  G_OBJECT_CLASS (klass)->get_property = pool_async_result_get_property;
+
+  /**
+   * PoolAsyncResult:progress: (getter get_progress)
+   *
+   * How much of the call is done, from 0 to 1: what the task told with [method@Task.set_progress], or the part of a map's
+   * items that have ended. Its notifications come in the pool's main context.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PROGRESS] =
+      g_param_spec_double ("progress", NULL, NULL, 0, 1, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
 
   /**
    * PoolAsyncResult::completed:
@@ -217,6 +254,40 @@ pool_async_result_fail_now (PoolAsyncResult *self, GError *error)
   atomic_store_explicit (&self->job.done, TRUE, memory_order_release);
   if (self->callback != NULL)
     pool_async_result_notify (&self->job);
+}
+
+static guint64
+double_bits (double number)
+{
+  guint64 bits;
+
+  memcpy (&bits, &number, sizeof bits);
+  return bits;
+}
+
+void
+pool_async_result_set_progress_locked (PoolAsyncResult *self, double fraction)
+{
+  static guint notify_id;
+
+  atomic_store (&self->progress, double_bits (fraction));
+  if (G_UNLIKELY (notify_id == 0))
+    notify_id = g_signal_lookup ("notify", G_TYPE_OBJECT);
+  if (g_signal_has_handler_pending (self, notify_id, 0, TRUE) ||
+      g_signal_has_handler_pending (self, notify_id, g_quark_from_static_string ("progress"), TRUE))
+    pool_engine_push_progress (self->engine, &self->job);
+}
+
+void
+pool_async_result_handle_event (PoolAsyncResult *self, const PoolEvent *event)
+{
+  if (event->kind == POOL_EVENT_PROGRESS)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PROGRESS]);
+  else if (event->kind == POOL_EVENT_TASK_ACCEPTED && self->options != NULL)
+    pool_call_options_accepted (self->options, self, event->info, event->time);
+  else if (event->kind == POOL_EVENT_TIMEOUT && self->options != NULL)
+    pool_call_options_timed_out (self->options, self, event->is_soft,
+                                 event->is_soft ? event->soft : event->timeout);
 }
 
 static gboolean
@@ -476,10 +547,11 @@ pool_async_result_get_bytes (PoolAsyncResult *self, double timeout, GError **err
  * pool_async_result_cancel:
  * @self: a result
  *
- * Cancels the call, or what is left of a map: what no worker has started never starts, and the result fails with
- * %POOL_ERROR_CANCELLED. What runs already goes on to its end.
+ * Cancels the call, or what is left of a map, and the result fails with %POOL_ERROR_CANCELLED. What no worker has started
+ * never starts. A task that runs is told through [method@Task.get_cancellable] (and a worker process by SIGUSR1); if it is still there after
+ * [property@Manager:grace], its worker is killed and replaced. The result is ready when the task has stopped.
  *
- * Returns: %TRUE if anything was cancelled
+ * Returns: %TRUE if anything is cancelled; %FALSE if the call has ended already
  *
  * Since: 1.0
  */
@@ -494,7 +566,7 @@ pool_async_result_cancel (PoolAsyncResult *self)
   error = g_error_new (POOL_ERROR, POOL_ERROR_CANCELLED, "Task %" G_GUINT64_FORMAT " was cancelled",
                        self->job.id);
   pool_engine_lock (self->engine);
-  if (!pool_job_is_done (&self->job))
+  if (!pool_job_is_done (&self->job) && !self->engine->orphan)
     any = pool_engine_cancel_locked (self->engine, &self->job, error);
   pool_engine_unlock (self->engine);
   return any;
@@ -588,4 +660,56 @@ pool_async_result_get_run_time (PoolAsyncResult *self)
   g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
 
   return pool_job_is_done (&self->job) ? self->run_time : 0;
+}
+
+/**
+ * pool_async_result_get_progress: (get-property progress)
+ * @self: a result
+ *
+ * Gets [property@AsyncResult:progress].
+ *
+ * Returns: from 0 to 1
+ *
+ * Since: 1.0
+ */
+double
+pool_async_result_get_progress (PoolAsyncResult *self)
+{
+  guint64 bits;
+  double fraction;
+
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  bits = atomic_load (&self->progress);
+  memcpy (&fraction, &bits, sizeof fraction);
+  return fraction;
+}
+
+/**
+ * pool_async_result_terminate:
+ * @self: a result
+ * @signum: the signal for the worker that runs it, such as `SIGTERM`
+ *
+ * Ends the call: if no worker has started it, it never runs; the worker that runs it is sent the signal, killed if it is
+ * still there after [property@Manager:grace], and replaced. Only the call itself is hit, never the next one of that worker. The
+ * call fails with %POOL_ERROR_TERMINATED at once. Of a map, everything that has not ended is. A thread cannot be
+ * ended: it is given up, as for a time limit.
+ *
+ * Returns: %TRUE; %FALSE if the call has ended already
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_terminate (PoolAsyncResult *self, int signum)
+{
+  gboolean any = FALSE;
+
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+  g_return_val_if_fail (signum > 0 && signum < 65, FALSE);
+
+  pool_engine_lock (self->engine);
+  if (!pool_job_is_done (&self->job) && !self->engine->orphan)
+    any = pool_engine_terminate_job_locked (self->engine, &self->job, signum);
+  pool_engine_unlock (self->engine);
+  return any;
 }

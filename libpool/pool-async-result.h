@@ -33,6 +33,8 @@ POOL_AVAILABLE_IN_ALL
 GBytes *pool_async_result_get_bytes (PoolAsyncResult *self, double timeout, GError **error);
 POOL_AVAILABLE_IN_ALL
 gboolean pool_async_result_cancel (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_async_result_terminate (PoolAsyncResult *self, int signum);
 
 POOL_AVAILABLE_IN_ALL
 guint64 pool_async_result_get_id (PoolAsyncResult *self);
@@ -44,5 +46,7 @@ POOL_AVAILABLE_IN_ALL
 guint pool_async_result_get_worker (PoolAsyncResult *self);
 POOL_AVAILABLE_IN_ALL
 double pool_async_result_get_run_time (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
+double pool_async_result_get_progress (PoolAsyncResult *self);
 
 G_END_DECLS

@@ -50,6 +50,9 @@ typedef enum
 typedef struct
 {
   guint processes;
+  guint max_processes; /* the most that add_workers() will ask for, or 0: unknown */
+  guint max_tasks_per_child; /* tasks after which a worker is to say that it leaves; 0: never */
+  guint64 max_memory_per_child; /* KiB resident after a task, above which it does; 0: any */
   PoolStartMethod start_method;
   GVariant *static_args;   /* a tuple, or NULL */
   const char *initializer; /* a task's name, or NULL */
@@ -65,6 +68,7 @@ typedef struct
   guint function; /* see pool_backend_get_function_name() */
   guint n_items;
   guint flags; /* POOL_CALL_… */
+  float limit; /* seconds until the first time limit of each item, or 0 */
   const guint8 *data;
   gsize size;
 } PoolBackendTask;
@@ -76,7 +80,8 @@ typedef struct
   guint worker;
   guint kind; /* POOL_RESULT_…; POOL_RESULT_NONE: handed back, was never started */
   guint n_items;
-  double run_time; /* seconds, or 0 */
+  double run_time; /* seconds, or 0; POOL_RESULT_PROGRESS: 0 to 1 */
+  gint64 since;    /* POOL_RESULT_ACCEPTED: when the task was started, monotonic µs */
   const guint8 *data;
   gsize size;
   GBytes *bytes; /* owns data and may be kept; NULL: data are valid during the call only */
@@ -95,7 +100,18 @@ typedef struct
   const GError *error;  /* of the initializer, or why it could not be made; or NULL */
   guint64 handle;       /* of the task that it ran, or 0 */
   guint item;           /* the item of a batch that it was in */
+  gboolean abandoned;   /* it is still there: another report comes when it is not; its pool does not wait for that */
+  gboolean may_deliver; /* results of it may still be on their way */
 } PoolBackendExit;
+
+/* What is known of a worker that is up. */
+typedef struct
+{
+  guint64 done;   /* tasks */
+  guint64 handle; /* of the task that it runs, or 0 */
+  guint item;     /* of a batch, that it is in */
+  gint64 since;   /* when that was started, monotonic µs; 0: unknown */
+} PoolBackendWorker;
 
 struct _PoolBackend
 {
@@ -142,8 +158,17 @@ struct _PoolBackendClass
   gboolean (*cancel) (PoolBackend *self, guint64 handle);
   /* Takes back the later part of a batch that is being run; the first item taken back, or 0. */
   guint (*split) (PoolBackend *self, guint64 handle, guint n_items);
-  /* The item of a running batch that a worker is in; for messages. */
-  void (*get_worker) (PoolBackend *self, guint worker, guint64 *handle, guint64 *done);
+  /* What a worker is doing; a hint. */
+  void (*get_worker) (PoolBackend *self, guint worker, PoolBackendWorker *info);
+  /*
+   * Gives up the task that a worker runs, if it is in that item of it (< 0: any): no result of it will come, and the worker will
+   * start no other. The item + 1, or 0: it runs something else by now. To be followed by kill_worker().
+   */
+  guint (*doom) (PoolBackend *self, guint worker, guint64 handle, gint64 item);
+  /* Tells a task something (PoolNotice). */
+  void (*notify) (PoolBackend *self, guint worker, guint64 handle, guint item, guint notice);
+  /* To a worker that has accepted a task with POOL_CALL_SYNACK: may it start? If not, it hands the task back. */
+  void (*answer) (PoolBackend *self, guint worker, guint64 handle, gboolean go);
 
   /* Collects what is ready through the upward functions; FALSE if there was nothing. */
   gboolean (*dispatch) (PoolBackend *self);

@@ -5,57 +5,14 @@
 
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
-#include "pool-worker-info-private.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 /* How many workers may fail in the initializer, or not be made, in a row, before the pool gives up. */
 #define FAILED_STARTS_MIN 3
-
-typedef struct
-{
-  PoolEngine *engine;
-  gboolean up;
-  PoolWorkerInfo *info;
-} WorkerEvent;
-
-static void
-worker_event_run (gpointer data)
-{
-  WorkerEvent *event = data;
-
-  if (event->engine->worker_event != NULL)
-    event->engine->worker_event (event->up, event->info, event->engine->worker_event_data);
-  g_object_unref (event->info);
-  pool_engine_unref (event->engine);
-  g_free (event);
-}
-
-static void
-push_worker_event (PoolEngine *self, gboolean up, PoolWorkerInfo *info)
-{
-  WorkerEvent *event = g_new (WorkerEvent, 1);
-
-  *event = (WorkerEvent){ pool_engine_ref (self), up, info };
-  pool_dispatcher_push (self->dispatcher, worker_event_run, event);
-}
-
-static PoolWorker *
-get_worker (PoolEngine *self, guint id)
-{
-  return id < self->workers->len ? self->workers->pdata[id] : NULL;
-}
-
-static PoolWorkerInfo *
-describe_worker (PoolEngine *self, PoolWorker *worker, const PoolBackendExit *exit)
-{
-  guint64 handle = 0, done = 0;
-  PoolRecord *record;
-
-  POOL_BACKEND_GET_CLASS (self->backend)->get_worker (self->backend, worker->id, &handle, &done);
-  record = pool_ledger_find (&self->ledger, handle);
-  return pool_worker_info_new (worker, record != NULL ? record->id : 0, done, exit);
-}
 
 /* --- start --- */
 
@@ -112,6 +69,14 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 {
   PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (backend);
 
+  if (self->timer_fd < 0)
+    self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (self->timer_fd < 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No timer for a pool: %s", g_strerror (errno));
+      return FALSE;
+    }
+  self->n_wanted = self->settings.backend.processes;
   /* the lock is not held: a fork in start() needs our other threads to stand still, and one may want the lock */
   backend->engine = self;
   self->backend = backend;
@@ -136,23 +101,23 @@ void
 pool_engine_worker_up (PoolEngine *self, guint id, gint64 pid, const char *host)
 {
   PoolWorker *worker;
+  char *old_host;
 
   if (id >= self->workers->len)
     g_ptr_array_set_size (self->workers, id + 1);
   worker = self->workers->pdata[id];
   if (worker == NULL)
-    {
-      worker = self->workers->pdata[id] = g_new0 (PoolWorker, 1);
-      worker->id = id;
-    }
-  worker->pid = pid;
-  g_free (worker->host);
-  worker->host = g_strdup (host);
-  worker->up = TRUE;
-  worker->started_at = g_get_real_time ();
+    worker = self->workers->pdata[id] = g_new0 (PoolWorker, 1);
+  old_host = worker->host;
+  *worker = (PoolWorker){ .id = id, .pid = pid, .host = g_strdup (host), .up = TRUE,
+                          .started_at = g_get_real_time () };
+  g_free (old_host);
   self->n_alive++;
-  self->n_up_ever++;
-  push_worker_event (self, TRUE, describe_worker (self, worker, NULL));
+  self->n_failed_starts = 0;
+  pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_UP,
+                                 pool_engine_describe_worker (self, worker, NULL));
+  pool_engine_release_leaver_locked (self);
+  pool_engine_replace_stale_locked (self);
   pool_engine_wake_locked (self, NULL);
 }
 
@@ -194,13 +159,16 @@ failed_start (PoolEngine *self, const PoolBackendExit *exit)
   g_autoptr (GError) error = NULL;
 
   self->n_failed_starts++;
+  self->n_bad_exits++;
+  /* whoever waits for it to take its place goes all the same */
+  pool_engine_release_leaver_locked (self);
   /* some run: go on with fewer rather than not at all */
   if (exit->reason == POOL_DOWN_REASON_NOT_STARTED && self->n_alive > 0)
     return;
   if (self->n_failed_starts < max)
     {
       self->counters.n_restarts++;
-      POOL_BACKEND_GET_CLASS (self->backend)->add_workers (self->backend, 1);
+      pool_engine_fill_up_locked (self);
       return;
     }
 
@@ -211,16 +179,17 @@ failed_start (PoolEngine *self, const PoolBackendExit *exit)
   pool_engine_break (self, error);
 }
 
+/* @counts: it was not the pool that ended it */
 static void
-replace_worker (PoolEngine *self, const char *how)
+replace_worker (PoolEngine *self, gboolean counts, const char *how)
 {
   g_autoptr (GError) error = NULL;
 
   if (self->stopping || self->state > POOL_STATE_CLOSE)
     return;
-  if (restart_allowed (self))
+  if (!counts || restart_allowed (self))
     {
-      POOL_BACKEND_GET_CLASS (self->backend)->add_workers (self->backend, 1);
+      pool_engine_fill_up_locked (self);
       return;
     }
   error = g_error_new (POOL_ERROR, POOL_ERROR_RESTART_FREQ,
@@ -229,39 +198,104 @@ replace_worker (PoolEngine *self, const char *how)
   pool_engine_break (self, error);
 }
 
-void
-pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *exit)
+/* Why did it end? The backend knows how; the engine knows what it had done to it. */
+static PoolDownReason
+why_down (PoolWorker *worker, const PoolBackendExit *exit)
 {
-  PoolWorker unknown = { .id = exit->worker };
-  PoolWorker *worker = get_worker (self, exit->worker);
+  if (worker->why != POOL_DOWN_REASON_NONE)
+    return worker->why;
+  if (worker->leaves && exit->signum == 0 && exit->exit_code == 0 &&
+      exit->reason != POOL_DOWN_REASON_INITIALIZER)
+    return worker->dismissed ? POOL_DOWN_REASON_ASKED : POOL_DOWN_REASON_RECYCLED;
+  return exit->reason;
+}
+
+/* It counts as gone from now on. */
+static void
+forget_worker (PoolEngine *self, PoolWorker *worker)
+{
+  if (worker->up)
+    self->n_alive--;
+  if (worker->leaves)
+    self->n_leaving--;
+  g_queue_remove (&self->leavers, worker);
+  worker->up = worker->leaves = worker->stale = FALSE;
+  worker->kill_at = 0;
+  worker->told = 0;
+}
+
+static void
+lose_task (PoolEngine *self, const PoolBackendExit *exit, const char *how)
+{
   PoolRecord *record = pool_ledger_find (&self->ledger, exit->handle);
+
+  if (record == NULL)
+    return;
+  record->worker = exit->worker;
+  if (exit->reason == POOL_DOWN_REASON_OUT_OF_MEMORY)
+    {
+      g_autoptr (GError) error = g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                                              "Task %" G_GUINT64_FORMAT " ran out of memory: %s", record->id,
+                                              how);
+
+      pool_engine_give_up_locked (self, record, exit->item, error);
+    }
+  else if (exit->may_deliver)
+    pool_engine_await_results_locked (self, record, exit->item, how);
+  else
+    pool_engine_lose_locked (self, record, exit->item, how);
+}
+
+void
+pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *report)
+{
+  PoolWorker unknown = { .id = report->worker };
+  PoolWorker *worker = pool_engine_get_worker (self, report->worker);
+  PoolBackendExit exit = *report;
   g_autofree char *how = NULL;
+  PoolWorkerInfo *info;
 
   if (worker == NULL)
     worker = &unknown;
-  how = describe_exit (worker, exit);
-  push_worker_event (self, FALSE, describe_worker (self, worker, exit));
-  if (worker->up)
+  if (worker->abandoned)
     {
-      worker->up = FALSE;
-      self->n_alive--;
+      /* it has been replaced long since */
+      worker->abandoned = FALSE;
+      self->n_abandoned--;
+      pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_EXIT,
+                                     pool_engine_describe_worker (self, worker, &exit));
+      return;
     }
 
-  if (record != NULL)
+  exit.reason = why_down (worker, &exit);
+  how = describe_exit (worker, &exit);
+  info = pool_engine_describe_worker (self, worker, &exit);
+  pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_DOWN, g_object_ref (info));
+  worker->abandoned = exit.abandoned;
+  if (exit.abandoned)
     {
-      record->worker = exit->worker;
-      pool_engine_lose_locked (self, record, exit->item, how);
+      self->n_abandoned++;
+      g_object_unref (info);
     }
-  if (exit->reason == POOL_DOWN_REASON_INITIALIZER || exit->reason == POOL_DOWN_REASON_NOT_STARTED)
+  else
+    pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_EXIT, info);
+  forget_worker (self, worker);
+
+  lose_task (self, &exit, how);
+  if (exit.reason == POOL_DOWN_REASON_INITIALIZER || exit.reason == POOL_DOWN_REASON_NOT_STARTED)
     {
       if (!self->stopping && self->state <= POOL_STATE_CLOSE)
-        failed_start (self, exit);
+        failed_start (self, &exit);
     }
-  else if (exit->reason != POOL_DOWN_REASON_ASKED)
+  else
     {
-      self->n_failed_starts = 0;
-      replace_worker (self, how);
+      gboolean counts = exit.reason == POOL_DOWN_REASON_CRASHED || exit.reason == POOL_DOWN_REASON_EXITED ||
+                        exit.reason == POOL_DOWN_REASON_OUT_OF_MEMORY;
+
+      self->n_bad_exits += counts;
+      replace_worker (self, counts, how);
     }
+  pool_engine_replace_stale_locked (self);
   pool_engine_wake_locked (self, NULL);
 }
 
@@ -290,9 +324,78 @@ pool_engine_get_workers (PoolEngine *self)
       PoolWorker *worker = self->workers->pdata[i];
 
       if (worker != NULL && worker->up && self->backend != NULL)
-        g_ptr_array_add (infos, describe_worker (self, worker, NULL));
+        g_ptr_array_add (infos, pool_engine_describe_worker (self, worker, NULL));
     }
   return infos;
+}
+
+/* --- again --- */
+
+/* Lets go of the backend of a pool that is at its end, whatever state it is in. */
+static void
+drop_backend (PoolEngine *self)
+{
+  PoolBackend *old;
+
+  pool_engine_lock (self);
+  pool_engine_terminate (self);
+  self->state = POOL_STATE_JOINED;
+  POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
+  for (guint i = 0; i < self->workers->len; i++)
+    {
+      PoolWorker *worker = self->workers->pdata[i];
+
+      if (worker != NULL)
+        worker->up = worker->leaves = worker->stale = worker->abandoned = FALSE;
+    }
+  self->n_alive = self->n_leaving = 0;
+  g_queue_clear (&self->leavers);
+  pool_engine_clear_lost (self);
+  pool_engine_wake_locked (self, NULL);
+  pool_engine_unlock (self);
+
+  pool_engine_stop_thread (self);
+  /* threads that never ended keep what they need of it */
+  old = g_steal_pointer (&self->backend);
+  g_ptr_array_add (self->old_backends, old);
+}
+
+/*
+ * New workers. A pool that runs replaces its workers one by one, each after its task; one that has ended, or broke, starts
+ * anew with @fresh.
+ */
+gboolean
+pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **error)
+{
+  pool_engine_lock (self);
+  if (self->state == POOL_STATE_RUN)
+    {
+      for (guint i = 0; i < self->workers->len; i++)
+        {
+          PoolWorker *worker = self->workers->pdata[i];
+
+          if (worker != NULL)
+            worker->stale = worker->up;
+        }
+      pool_engine_replace_stale_locked (self);
+      pool_engine_watch_locked (self);
+      pool_engine_unlock (self);
+      g_object_unref (fresh);
+      return TRUE;
+    }
+  pool_engine_unlock (self);
+
+  drop_backend (self);
+  pool_engine_lock (self);
+  self->state = POOL_STATE_NEW;
+  self->stopping = self->quit = self->watched = FALSE;
+  self->n_failed_starts = self->restarts_in_window = self->n_bad_exits = 0;
+  g_clear_error (&self->broken);
+  if (self->wake_fd >= 0)
+    close (self->wake_fd);
+  self->wake_fd = -1;
+  pool_engine_unlock (self);
+  return pool_engine_start (self, fresh, error);
 }
 
 /* --- the end --- */
@@ -302,7 +405,7 @@ void
 pool_engine_maybe_stop_locked (PoolEngine *self)
 {
   if (self->state != POOL_STATE_CLOSE || self->stopping || self->ledger.n_records > 0 ||
-      self->queue_head != NULL)
+      self->queue.n > 0)
     return;
   self->stopping = TRUE;
   POOL_BACKEND_GET_CLASS (self->backend)->stop (self->backend, FALSE);

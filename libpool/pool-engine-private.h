@@ -6,6 +6,7 @@
 #include "pool-function-private.h"
 #include "pool-job-private.h"
 #include "pool-progress-private.h"
+#include "pool-queue-private.h"
 
 G_BEGIN_DECLS
 
@@ -18,6 +19,16 @@ typedef struct
   guint max_restarts; /* 0: 100 for each process */
   double max_restart_freq;
   gboolean threads;
+  double timeout, soft_timeout; /* seconds; 0: no limit */
+  gboolean enable_timeouts;
+  double grace;               /* seconds between asking a task to end and ending it */
+  double lost_worker_timeout; /* seconds for results of a worker that is gone */
+  gboolean synack;
+  gboolean putlocks; /* submitting waits for one of */
+  guint slots;       /* 0: as many as workers */
+  gboolean report_tasks; /* events for each task */
+  guint min_processes, max_processes; /* 0: the size stays */
+  double idle_time;                   /* seconds until an idle worker too many is let go */
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */
@@ -27,8 +38,48 @@ typedef struct
   gint64 pid;
   char *host;
   gboolean up;
+  gboolean leaves;    /* takes no more tasks, or is to take none */
+  gboolean dismissed; /* that was because the pool is to be smaller */
+  gboolean stale;     /* to be replaced, by and by */
+  gboolean abandoned; /* counts as gone, but is still there */
   gint64 started_at; /* real time, µs */
+
+  PoolDownReason why; /* it is being ended */
+  gint64 kill_at;     /* monotonic µs: when it is to be killed if it is still there; 0: not */
+  guint64 doomed_task; /* that it was ended for */
+  guint64 told;       /* handle of the task that was told to stop, and when it is ended, monotonic µs */
+  gint64 told_until;
+  guint64 soft_told;  /* handle and item that have been told of their soft limit */
+  guint soft_item;
+  guint64 done_seen; /* tasks done when the pool last looked for idle workers */
 } PoolWorker;
+
+typedef enum
+{
+  POOL_EVENT_PROCESS_UP,
+  POOL_EVENT_PROCESS_DOWN,
+  POOL_EVENT_PROCESS_EXIT,
+  POOL_EVENT_TIMEOUT,
+  POOL_EVENT_TIMEOUT_SET,
+  POOL_EVENT_TIMEOUT_CANCEL,
+  POOL_EVENT_TASK_ACCEPTED,
+  POOL_EVENT_TASK_DONE,
+  POOL_EVENT_TASK_LOST,
+  POOL_EVENT_TASK_RETRIED,
+  POOL_EVENT_PROGRESS,
+} PoolEventKind;
+
+/* Something that the program may want to hear of; told in its context. */
+typedef struct
+{
+  PoolEventKind kind;
+  PoolEngine *engine;   /* a reference */
+  GObject *result;      /* of the task, a reference; or NULL */
+  PoolWorkerInfo *info; /* of the worker, a reference; or NULL */
+  double soft, timeout; /* limits in seconds */
+  gboolean is_soft;
+  gint64 time; /* monotonic µs */
+} PoolEvent;
 
 typedef struct
 {
@@ -40,7 +91,9 @@ typedef struct
 } PoolEngineCounters;
 
 typedef struct _PoolWaiter PoolWaiter;
-typedef void (*PoolWorkerEventFunc) (gboolean up, PoolWorkerInfo *info, gpointer user_data);
+typedef void (*PoolEventFunc) (const PoolEvent *event, gpointer user_data);
+typedef void (*PoolDeferredFunc) (gpointer data);
+typedef struct _PoolDeferred PoolDeferred;
 typedef gboolean (*PoolReadyFunc) (gpointer user_data);
 
 /*
@@ -69,16 +122,22 @@ struct _PoolEngine
   GMutex lock; /* of everything below, unless said otherwise */
   PoolState state;
   PoolBackend *backend;
+  GPtrArray *old_backends; /* from before a restart */
   PoolBackendFlags flags;
   PoolFunctionTable *functions;
   PoolLedger ledger;
-  PoolRecord *queue_head, *queue_tail;
-  guint n_queued;
+  PoolQueue queue;
+  gboolean has_priorities; /* the backend is given no more than it can start soon */
+  guint n_sent;       /* records that the backend has */
   guint64 bytes_sent; /* payloads of chunks that workers have */
 
   GPtrArray *workers; /* PoolWorker by id */
   guint n_alive;
-  guint n_up_ever;
+  guint n_wanted; /* workers that the pool is to have */
+  guint n_leaving; /* of those that the backend has, that are not counted on */
+  guint n_abandoned; /* threads that were given up */
+  guint n_bad_exits;
+  GQueue leavers; /* PoolWorker: they go when another one is up in their place */
   guint n_failed_starts; /* in a row */
   gint64 restart_window; /* monotonic µs */
   guint restarts_in_window;
@@ -86,6 +145,15 @@ struct _PoolEngine
   gboolean stopping; /* backend->stop() was called */
   PoolEngineCounters counters;
 
+  int timer_fd;
+  gint64 timer_at; /* monotonic µs; 0: not set */
+  guint n_limited; /* of the records that the backend has: with time limits */
+  gint64 min_limit; /* µs, the shortest of those */
+  guint n_unplaced; /* records that are to be ended, whose worker is not known yet */
+  gint64 idle_check_at; /* monotonic µs */
+  GQueue lost; /* PoolLostTask: results of workers that are gone may still come */
+
+  PoolDeferred *deferred; /* to be called after unlocking */
   PoolJob *finished; /* to be dealt with after unlocking */
   PoolWaiter *waiters;
   PoolWaiter *pump; /* who pumps; NULL: nobody, or the engine's thread in passing */
@@ -94,12 +162,13 @@ struct _PoolEngine
   GThread *thread;
   int wake_fd;
   gboolean quit;
-  GSource *source; /* without a thread */
+  GSource *source, *timer_source; /* without a thread */
+  gboolean timer_fired; /* the pump saw it; only the pump's */
   _Atomic guint activity; /* calls of the program, for the thread to see that somebody is at it; no lock */
 
-  PoolWorkerEventFunc worker_event; /* in the dispatcher's context; set once, before the start */
-  gpointer worker_event_data;
-  GDestroyNotify worker_event_destroy;
+  PoolEventFunc event; /* in the dispatcher's context; set once, before the start */
+  gpointer event_data;
+  GDestroyNotify event_destroy;
 };
 
 PoolEngine *pool_engine_new (void);
@@ -125,6 +194,42 @@ void pool_engine_worker_up (PoolEngine *self, guint worker, gint64 pid, const ch
 void pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *exit);
 GPtrArray *pool_engine_get_workers (PoolEngine *self);
 void pool_engine_maybe_stop_locked (PoolEngine *self);
+void pool_engine_fill_up_locked (PoolEngine *self);
+gboolean pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **error);
+
+/* events (pool-engine-events.c); with the lock held */
+PoolWorkerInfo *pool_engine_describe_worker (PoolEngine *self, PoolWorker *worker, const PoolBackendExit *exit);
+PoolWorker *pool_engine_get_worker (PoolEngine *self, guint id);
+void pool_engine_push_worker_event (PoolEngine *self, PoolEventKind kind, PoolWorkerInfo *info);
+void pool_engine_push_task_event (PoolEngine *self, PoolEventKind kind, PoolRecord *record, gint64 time);
+void pool_engine_push_timeout (PoolEngine *self, PoolRecord *record, gboolean is_soft);
+void pool_engine_push_progress (PoolEngine *self, PoolJob *job);
+/* calls @func when the lock has been given up: for what may call back into the program */
+POOL_EXPORT
+void pool_engine_defer_locked (PoolEngine *self, PoolDeferredFunc func, gpointer data);
+void pool_engine_run_deferred (PoolDeferred *deferred);
+
+/* time (pool-engine-time.c); with the lock held */
+void pool_engine_arm_timer_locked (PoolEngine *self, gint64 when);
+void pool_engine_check_time_locked (PoolEngine *self);
+void pool_engine_limit_locked (PoolEngine *self, PoolRecord *record);
+void pool_engine_await_results_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
+void pool_engine_clear_lost (PoolEngine *self);
+
+/* control (pool-engine-control.c); with the lock held */
+void pool_engine_mark_ending_locked (PoolEngine *self, PoolRecord *record, PoolEnding ending, int signum);
+gboolean pool_engine_try_to_end_locked (PoolEngine *self, PoolWorker *worker, PoolRecord *record);
+void pool_engine_end_worker_locked (PoolEngine *self, PoolWorker *worker, PoolDownReason reason, int signum);
+guint pool_engine_doom_locked (PoolEngine *self, PoolWorker *worker, PoolRecord *record, gint64 item);
+gboolean pool_engine_terminate_job_locked (PoolEngine *self, PoolJob *job, int signum);
+gboolean pool_engine_terminate_worker_locked (PoolEngine *self, gint64 pid, int signum, GError **error);
+void pool_engine_worker_leaves_locked (PoolEngine *self, guint worker);
+void pool_engine_release_leaver_locked (PoolEngine *self);
+gboolean pool_engine_grow_locked (PoolEngine *self, guint n, GError **error);
+gboolean pool_engine_shrink_locked (PoolEngine *self, guint n, GError **error);
+void pool_engine_scale_up_locked (PoolEngine *self);
+void pool_engine_scale_down_locked (PoolEngine *self, gint64 now);
+void pool_engine_replace_stale_locked (PoolEngine *self);
 
 /* tasks (pool-engine.c); with the lock held */
 guint8 *pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size);
@@ -133,11 +238,24 @@ GBytes *pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const Pool
 void pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record);
 void pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *source);
 void pool_engine_hand_out_locked (PoolEngine *self);
-gboolean pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error);
-void pool_engine_fail_all_locked (PoolEngine *self, const GError *error);
+void pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id);
+void pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state);
+void pool_engine_put_back_locked (PoolEngine *self, PoolRecord *record, gboolean lost);
+void pool_engine_collect_job_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_job_done_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result);
+void pool_engine_withdraw_locked (PoolEngine *self, int priority);
+void pool_engine_init_record (PoolEngine *self, PoolRecord *record);
+void pool_engine_set_limits (PoolEngine *self, PoolRecord *record);
+
+/* losses (pool-engine-loss.c); with the lock held */
+gboolean pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error);
+gboolean pool_engine_cancel_queued_locked (PoolEngine *self, PoolJob *job, const GError *error);
+void pool_engine_fail_all_locked (PoolEngine *self, const GError *error);
+void pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error);
+void pool_engine_end_as_wanted_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
+void pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
 
 /* waiting (pool-engine-wait.c) */
 gint64 pool_engine_deadline (double timeout); /* monotonic µs; -1: none */

@@ -99,7 +99,7 @@ pool_engine_watch_locked (PoolEngine *self)
   atomic_fetch_add_explicit (&self->activity, 1, memory_order_relaxed);
   if (self->watched || self->pump != NULL || self->backend == NULL ||
       self->state == POOL_STATE_JOINED ||
-      (self->ledger.n_records == 0 && self->n_alive >= self->settings.backend.processes))
+      (self->ledger.n_records == 0 && self->n_alive >= self->n_wanted && self->n_leaving == 0))
     return;
 
   klass = POOL_BACKEND_GET_CLASS (self->backend);
@@ -136,8 +136,9 @@ remove_waiter (PoolEngine *self, PoolWaiter *waiter)
 static void
 sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 timeout)
 {
-  struct pollfd fds[2] = { { self->wake_fd, POLLIN, 0 },
-                           { klass->get_fd (self->backend), POLLIN, 0 } };
+  struct pollfd fds[3] = { { self->wake_fd, POLLIN, 0 },
+                           { klass->get_fd (self->backend), POLLIN, 0 },
+                           { self->timer_fd, POLLIN, 0 } };
   struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
 
   klass->wait (self->backend, kicks, timeout < 0 ? SPIN_NS : MIN (timeout, SPIN_NS));
@@ -149,6 +150,11 @@ sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 tim
         drain_eventfd (self->wake_fd);
       if (fds[1].revents != 0)
         klass->acknowledge (self->backend);
+      if (fds[2].revents != 0)
+        {
+          drain_eventfd (self->timer_fd);
+          self->timer_fired = TRUE;
+        }
     }
 }
 
@@ -183,6 +189,9 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
     sleep_on_fds (self, klass, kicks, timeout);
   pool_engine_lock (self);
   self->pump = NULL;
+  if (G_UNLIKELY (self->timer_fired))
+    pool_engine_check_time_locked (self);
+  self->timer_fired = FALSE;
 }
 
 static void
@@ -272,7 +281,7 @@ wait_while_busy (PoolEngine *self, guint *last_activity)
 }
 
 static gboolean
-look_after (PoolEngine *self, gboolean fd_ready)
+look_after (PoolEngine *self, gboolean fd_ready, gboolean timer_fired)
 {
   gboolean quit;
 
@@ -283,7 +292,10 @@ look_after (PoolEngine *self, gboolean fd_ready)
       if (fd_ready)
         POOL_BACKEND_GET_CLASS (self->backend)->acknowledge (self->backend);
       self->watched = FALSE;
+      /* first what has come: a task that ended in time is not late because nobody looked */
       pool_engine_dispatch_locked (self);
+      if (timer_fired)
+        pool_engine_check_time_locked (self);
       pool_engine_watch_locked (self);
     }
   pool_engine_unlock (self);
@@ -295,13 +307,14 @@ engine_thread (gpointer data)
 {
   PoolEngine *self = data;
   guint last_activity = 0;
-  struct pollfd fds[2];
+  struct pollfd fds[3];
   int timeout = -1;
 
   pool_fork_guard_thread_begin ();
   fds[0] = (struct pollfd){ self->wake_fd, POLLIN, 0 };
   pool_engine_lock (self);
   fds[1] = (struct pollfd){ POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), POLLIN, 0 };
+  fds[2] = (struct pollfd){ self->timer_fd, POLLIN, 0 };
   pool_engine_unlock (self);
 
   for (;;)
@@ -310,13 +323,15 @@ engine_thread (gpointer data)
 
       pool_fork_guard_leave ();
       n = poll (fds, G_N_ELEMENTS (fds), timeout);
-      if (n > 0)
+      if (n > 0 && fds[2].revents == 0)
         wait_while_busy (self, &last_activity);
       pool_fork_guard_enter ();
 
       if (fds[0].revents != 0)
         drain_eventfd (self->wake_fd);
-      if (look_after (self, fds[1].revents != 0))
+      if (fds[2].revents != 0)
+        drain_eventfd (self->timer_fd);
+      if (look_after (self, fds[1].revents != 0, fds[2].revents != 0))
         break;
 
       /* callbacks: their context first gets the chance to run them */
@@ -337,7 +352,15 @@ engine_thread (gpointer data)
 static gboolean
 source_ready (gint fd, GIOCondition condition, gpointer user_data)
 {
-  look_after (user_data, TRUE);
+  look_after (user_data, TRUE, FALSE);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+timer_ready (gint fd, GIOCondition condition, gpointer user_data)
+{
+  drain_eventfd (fd);
+  look_after (user_data, FALSE, TRUE);
   return G_SOURCE_CONTINUE;
 }
 
@@ -357,6 +380,9 @@ pool_engine_start_thread (PoolEngine *self)
       g_unix_fd_source_new (POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), G_IO_IN);
   g_source_set_callback (self->source, (GSourceFunc) (gpointer) source_ready, self, NULL);
   g_source_attach (self->source, pool_dispatcher_get_context (self->dispatcher));
+  self->timer_source = g_unix_fd_source_new (self->timer_fd, G_IO_IN);
+  g_source_set_callback (self->timer_source, (GSourceFunc) (gpointer) timer_ready, self, NULL);
+  g_source_attach (self->timer_source, pool_dispatcher_get_context (self->dispatcher));
 }
 
 /* Called without the lock. */
@@ -375,6 +401,8 @@ pool_engine_stop_thread (PoolEngine *self)
     {
       g_source_destroy (self->source);
       g_clear_pointer (&self->source, g_source_unref);
+      g_source_destroy (self->timer_source);
+      g_clear_pointer (&self->timer_source, g_source_unref);
     }
   if (thread == NULL)
     return;

@@ -30,11 +30,20 @@ pool_engine_new (void)
   self->dispatcher = pool_dispatcher_new ();
   self->functions = pool_function_table_new ();
   self->workers = g_ptr_array_new ();
+  self->old_backends = g_ptr_array_new_with_free_func (g_object_unref);
   self->wake_fd = -1;
   self->settings.resilient = TRUE;
   self->settings.max_retries = 3;
   self->settings.max_restart_freq = 1;
   self->settings.threads = TRUE;
+  self->settings.enable_timeouts = TRUE;
+  self->settings.grace = 2;
+  self->settings.lost_worker_timeout = 10;
+  self->settings.idle_time = 10;
+  self->timer_fd = -1;
+  self->min_limit = G_MAXINT64;
+  g_queue_init (&self->leavers);
+  g_queue_init (&self->lost);
   pool_ledger_init (&self->ledger);
   return self;
 }
@@ -63,12 +72,17 @@ pool_engine_unref (PoolEngine *self)
     return;
 
   g_clear_object (&self->backend);
-  if (self->worker_event_destroy != NULL)
-    self->worker_event_destroy (self->worker_event_data);
+  g_ptr_array_unref (self->old_backends);
+  if (self->event_destroy != NULL)
+    self->event_destroy (self->event_data);
   if (!self->orphan && self->generation == pool_fork_generation ())
     pool_ledger_clear (&self->ledger);
   if (self->wake_fd >= 0)
     close (self->wake_fd);
+  if (self->timer_fd >= 0)
+    close (self->timer_fd);
+  g_queue_clear (&self->leavers);
+  pool_engine_clear_lost (self);
   g_ptr_array_set_free_func (self->workers, free_worker);
   g_ptr_array_unref (self->workers);
   pool_function_table_free (self->functions);
@@ -103,8 +117,11 @@ void
 pool_engine_unlock (PoolEngine *self)
 {
   PoolJob *job = g_steal_pointer (&self->finished);
+  PoolDeferred *deferred = g_steal_pointer (&self->deferred);
 
   g_mutex_unlock (&self->lock);
+  if (G_UNLIKELY (deferred != NULL))
+    pool_engine_run_deferred (deferred);
   while (job != NULL)
     {
       PoolJob *next = job->next_finished;
@@ -114,49 +131,6 @@ pool_engine_unlock (PoolEngine *self)
       g_object_unref (job->object);
       job = next;
     }
-}
-
-/* --- the ready queue: a list through the records --- */
-
-static void
-queue_push_tail (PoolEngine *self, PoolRecord *record)
-{
-  record->next = NULL;
-  record->prev = self->queue_tail;
-  if (self->queue_tail != NULL)
-    self->queue_tail->next = record;
-  else
-    self->queue_head = record;
-  self->queue_tail = record;
-  self->n_queued++;
-}
-
-static void
-queue_push_head (PoolEngine *self, PoolRecord *record)
-{
-  record->prev = NULL;
-  record->next = self->queue_head;
-  if (self->queue_head != NULL)
-    self->queue_head->prev = record;
-  else
-    self->queue_tail = record;
-  self->queue_head = record;
-  self->n_queued++;
-}
-
-static void
-queue_remove (PoolEngine *self, PoolRecord *record)
-{
-  if (record->prev != NULL)
-    record->prev->next = record->next;
-  else
-    self->queue_head = record->next;
-  if (record->next != NULL)
-    record->next->prev = record->prev;
-  else
-    self->queue_tail = record->prev;
-  record->next = record->prev = NULL;
-  self->n_queued--;
 }
 
 /* --- payloads --- */
@@ -231,8 +205,8 @@ pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const PoolBackendR
 
 /* --- records and jobs --- */
 
-static void
-enter (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id)
+void
+pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id)
 {
   record->job = job;
   pool_ledger_add (&self->ledger, record, id);
@@ -240,8 +214,8 @@ enter (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id)
     g_object_ref (job->object);
 }
 
-static void
-collect_job (PoolEngine *self, PoolJob *job)
+void
+pool_engine_collect_job_locked (PoolEngine *self, PoolJob *job)
 {
   if (job->n_records > 0 || job->has_source || job->is_queued_finished)
     return;
@@ -251,47 +225,47 @@ collect_job (PoolEngine *self, PoolJob *job)
   self->finished = job;
 }
 
+/* The backend has it no more. */
+static inline void
+count_back (PoolEngine *self, PoolRecord *record)
+{
+  if (!record->is_sent)
+    return;
+  record->is_sent = FALSE;
+  self->n_sent--;
+  if (record->flags & POOL_CALL_PACKED)
+    self->bytes_sent -= MIN (self->bytes_sent, record->size);
+  if (G_UNLIKELY (record->flags & POOL_CALL_LIMITED) && --self->n_limited == 0)
+    self->min_limit = G_MAXINT64;
+  if (G_UNLIKELY (record->ending != POOL_ENDING_NONE) && !record->is_placed)
+    self->n_unplaced--;
+}
+
 /* The record has ended: forget it, and the job when it was the last. */
-static void
-leave (PoolEngine *self, PoolRecord *record, PoolRecordState state)
+void
+pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state)
 {
   PoolJob *job = record->job;
 
   if (record->state == POOL_RECORD_QUEUED)
-    queue_remove (self, record);
+    pool_queue_remove (&self->queue, record);
   if (record->is_source)
     job->has_source = FALSE;
   else
     {
-      if (record->flags & POOL_CALL_PACKED && record->serial != 0)
-        self->bytes_sent -= MIN (self->bytes_sent, record->size);
+      if (G_UNLIKELY (self->settings.report_tasks) && record->flags & POOL_CALL_LIMITED &&
+          record->state == POOL_RECORD_RUNNING)
+        pool_engine_push_task_event (self, POOL_EVENT_TIMEOUT_CANCEL, record, 0);
+      count_back (self, record);
       pool_ledger_finish (&self->ledger, record, state);
       pool_engine_free_payload (self, record);
       job->n_records--;
     }
+  if (G_UNLIKELY (self->settings.report_tasks) && !record->is_source && pool_job_is_done (job))
+    pool_engine_push_task_event (self, POOL_EVENT_TASK_DONE, record, 0);
   if (job->klass->free_record != NULL)
     job->klass->free_record (job, record);
-  collect_job (self, job);
-}
-
-/* A worker may be reading the argument of a record that ends before its task does. */
-static void
-give_away_payload (PoolEngine *self, PoolRecord *record)
-{
-  if (record->owns_payload == 0 || record->serial == 0)
-    return;
-  POOL_BACKEND_GET_CLASS (self->backend)
-      ->adopt_payload (self->backend, pool_record_get_handle (record), (guint8 *) record->data,
-                       record->owns_payload == 2);
-  record->owns_payload = 0;
-}
-
-static void
-fail_record (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error)
-{
-  self->counters.n_failed += MAX (record->n_items, 1);
-  record->job->klass->fail (record->job, record, error);
-  leave (self, record, state);
+  pool_engine_collect_job_locked (self, job);
 }
 
 /* Called by a job when its result is complete. */
@@ -306,12 +280,17 @@ pool_engine_job_done_locked (PoolEngine *self, PoolJob *job)
 void
 pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
 {
-  enter (self, job, record, 0);
+  pool_engine_enter_locked (self, job, record, 0);
   job->id = record->id;
-  queue_push_tail (self, record);
+  if (G_UNLIKELY (record->priority != 0))
+    {
+      self->has_priorities = TRUE;
+      pool_engine_withdraw_locked (self, record->priority);
+    }
+  pool_queue_push_tail (&self->queue, record);
   pool_engine_hand_out_locked (self);
   /* no room: whoever submits at full speed collects what is done, too */
-  if (G_UNLIKELY (self->queue_head != NULL) && self->pump == NULL)
+  if (G_UNLIKELY (self->queue.n > 0) && self->pump == NULL)
     pool_engine_dispatch_locked (self);
   if (!job->is_waited_for)
     pool_engine_watch_locked (self);
@@ -332,10 +311,11 @@ pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *sourc
   if (job->id == 0)
     job->id = self->ledger.next_id++;
   job->has_source = TRUE;
+  job->source = source;
   source->job = job;
   source->is_source = TRUE;
   source->state = POOL_RECORD_QUEUED;
-  queue_push_tail (self, source);
+  pool_queue_push_tail (&self->queue, source);
   pool_engine_hand_out_locked (self);
   if (!job->is_waited_for)
     pool_engine_watch_locked (self);
@@ -355,10 +335,10 @@ cut_chunk (PoolEngine *self, PoolRecord *source)
   chunk = job->klass->cut (job, self, MAX (self->n_alive, self->settings.backend.processes));
   if (chunk == NULL)
     {
-      leave (self, source, POOL_RECORD_DONE);
+      pool_engine_leave_locked (self, source, POOL_RECORD_DONE);
       return NULL;
     }
-  enter (self, job, chunk, job->id);
+  pool_engine_enter_locked (self, job, chunk, job->id);
   return chunk;
 }
 
@@ -366,21 +346,26 @@ cut_chunk (PoolEngine *self, PoolRecord *source)
 static PoolRecord *
 next_ready (PoolEngine *self)
 {
-  while (self->queue_head != NULL)
+  PoolRecord *record;
+
+  while ((record = pool_queue_peek (&self->queue)) != NULL)
     {
-      PoolRecord *record = self->queue_head;
       PoolRecord *chunk;
 
       if (!record->is_source)
         {
-          queue_remove (self, record);
+          pool_queue_remove (&self->queue, record);
+          pool_queue_turn (&self->queue);
           return record;
         }
 
       chunk = cut_chunk (self, record);
       if (chunk != NULL)
-        return chunk;
-      if (self->queue_head == record)
+        {
+          pool_queue_turn (&self->queue);
+          return chunk;
+        }
+      if (pool_queue_peek (&self->queue) == record)
         return NULL; /* enough bytes are in flight */
     }
   return NULL;
@@ -395,19 +380,69 @@ fill_task (PoolEngine *self, PoolBackendTask *task, PoolRecord *record)
   task->function = record->function;
   task->n_items = record->n_items;
   task->flags = record->flags;
+  task->limit = 0;
   task->data = record->data;
   task->size = record->size;
+  record->is_sent = TRUE;
+  self->n_sent++;
   if (record->flags & POOL_CALL_PACKED)
     self->bytes_sent += record->size;
+  if (G_UNLIKELY (record->flags & POOL_CALL_LIMITED))
+    {
+      task->limit = record->soft_timeout > 0 ? record->soft_timeout : record->timeout;
+      pool_engine_limit_locked (self, record);
+    }
 }
 
-static void
-put_back (PoolEngine *self, PoolRecord *record, gboolean lost)
+void
+pool_engine_put_back_locked (PoolEngine *self, PoolRecord *record, gboolean lost)
 {
-  if (record->flags & POOL_CALL_PACKED)
-    self->bytes_sent -= MIN (self->bytes_sent, record->size);
+  count_back (self, record);
   pool_ledger_requeue (&self->ledger, record, lost);
-  queue_push_head (self, record);
+  pool_queue_push_head (&self->queue, record);
+}
+
+/* With priorities the backend has only what it can start soon: what comes later may be more urgent. */
+static inline guint
+get_room (PoolEngine *self, PoolBackendClass *klass)
+{
+  guint room = MIN (klass->get_room (self->backend), HAND_OUT_BATCH);
+
+  if (G_UNLIKELY (self->has_priorities))
+    {
+      guint wanted = MAX (2 * self->n_alive, 1);
+
+      room = MIN (room, wanted > self->n_sent ? wanted - self->n_sent : 0);
+    }
+  return room;
+}
+
+static int
+compare_order (gconstpointer a, gconstpointer b)
+{
+  const PoolRecord *const *left = a, *const *right = b;
+
+  return (*left)->order < (*right)->order ? 1 : -1;
+}
+
+/* Takes back what no worker has started and is less urgent than @priority. */
+void
+pool_engine_withdraw_locked (PoolEngine *self, int priority)
+{
+  PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (self->backend);
+  g_autoptr (GPtrArray) withdrawn = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->ledger.size; i++)
+    {
+      PoolRecord *record = self->ledger.table[i];
+
+      if (record != NULL && record->state == POOL_RECORD_SENT && record->priority < priority &&
+          klass->cancel (self->backend, pool_record_get_handle (record)))
+        g_ptr_array_add (withdrawn, record);
+    }
+  g_ptr_array_sort (withdrawn, compare_order);
+  for (guint i = 0; i < withdrawn->len; i++)
+    pool_engine_put_back_locked (self, withdrawn->pdata[i], FALSE);
 }
 
 void
@@ -415,7 +450,7 @@ pool_engine_hand_out_locked (PoolEngine *self)
 {
   PoolBackendClass *klass;
 
-  if (self->queue_head == NULL || self->backend == NULL || self->state == POOL_STATE_BROKEN)
+  if (self->queue.n == 0 || self->backend == NULL || self->state == POOL_STATE_BROKEN)
     return;
 
   klass = POOL_BACKEND_GET_CLASS (self->backend);
@@ -423,7 +458,7 @@ pool_engine_hand_out_locked (PoolEngine *self)
     {
       PoolBackendTask tasks[HAND_OUT_BATCH];
       PoolRecord *records[HAND_OUT_BATCH];
-      guint room = MIN (klass->get_room (self->backend), HAND_OUT_BATCH);
+      guint room = get_room (self, klass);
       guint n = 0, accepted;
 
       while (n < room && (records[n] = next_ready (self)) != NULL)
@@ -432,14 +467,16 @@ pool_engine_hand_out_locked (PoolEngine *self)
           n++;
         }
       if (n == 0)
-        return;
+        break;
 
       accepted = klass->submit (self->backend, tasks, n);
       for (guint i = n; i > accepted; i--)
-        put_back (self, records[i - 1], FALSE);
+        pool_engine_put_back_locked (self, records[i - 1], FALSE);
       if (accepted < n)
-        return;
+        break;
     }
+  if (G_UNLIKELY (self->settings.min_processes > 0 && self->n_wanted < self->settings.max_processes))
+    pool_engine_scale_up_locked (self);
 }
 
 /*
@@ -472,8 +509,8 @@ split_for_idle (PoolEngine *self)
         continue;
       record->n_items = first;
       rest = record->job->klass->cut_again (record->job, self, record->first + first, n_items - first);
-      enter (self, record->job, rest, record->id);
-      queue_push_tail (self, rest);
+      pool_engine_enter_locked (self, record->job, rest, record->id);
+      pool_queue_push_tail (&self->queue, rest);
     }
 }
 
@@ -502,13 +539,57 @@ fail_protocol (PoolEngine *self, PoolRecord *record, const PoolBackendResult *re
                    " (attempt %u)",
                    result->worker, record->id, record->attempt);
 
-  fail_record (self, record, POOL_RECORD_FAILED, error);
+  pool_engine_fail_record_locked (self, record, POOL_RECORD_FAILED, error);
+}
+
+static void
+accepted (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result)
+{
+  record->worker = result->worker;
+  if (record->state == POOL_RECORD_SENT)
+    record->state = POOL_RECORD_RUNNING;
+  if (record->flags & POOL_CALL_SYNACK)
+    POOL_BACKEND_GET_CLASS (self->backend)
+        ->answer (self->backend, result->worker, result->handle, record->ending == POOL_ENDING_NONE);
+  if (!self->settings.report_tasks && !record->job->wants_accepted)
+    return;
+  pool_engine_push_task_event (self, POOL_EVENT_TASK_ACCEPTED, record, result->since);
+  if (record->flags & POOL_CALL_LIMITED)
+    pool_engine_push_task_event (self, POOL_EVENT_TIMEOUT_SET, record, result->since);
+}
+
+/* What a worker says that is no result. */
+static void
+take_message (PoolEngine *self, const PoolBackendResult *result)
+{
+  PoolRecord *record = pool_ledger_find (&self->ledger, result->handle);
+
+  if (result->kind == POOL_RESULT_LEAVING)
+    pool_engine_worker_leaves_locked (self, result->worker);
+  else if (record == NULL)
+    {
+      /* it was given up before it began */
+      if (result->kind == POOL_RESULT_ACCEPTED)
+        POOL_BACKEND_GET_CLASS (self->backend)->answer (self->backend, result->worker, result->handle, FALSE);
+    }
+  else if (result->kind == POOL_RESULT_ACCEPTED)
+    accepted (self, record, result);
+  else if (record->job->klass->progress != NULL)
+    record->job->klass->progress (record->job, result->run_time);
 }
 
 void
 pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
 {
-  PoolRecord *record = pool_ledger_find (&self->ledger, result->handle);
+  PoolRecord *record;
+
+  if (G_UNLIKELY (result->kind > POOL_RESULT_LAST))
+    {
+      take_message (self, result);
+      return;
+    }
+
+  record = pool_ledger_find (&self->ledger, result->handle);
 
   if (G_UNLIKELY (record == NULL))
     {
@@ -517,9 +598,14 @@ pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
     }
 
   record->worker = result->worker;
+  if (G_UNLIKELY (record->ending != POOL_ENDING_NONE))
+    {
+      pool_engine_end_as_wanted_locked (self, record);
+      return;
+    }
   if (G_UNLIKELY (result->kind == POOL_RESULT_NONE))
     {
-      put_back (self, record, FALSE);
+      pool_engine_put_back_locked (self, record, FALSE);
       return;
     }
   if (G_UNLIKELY (!is_answer (record, result)))
@@ -533,7 +619,7 @@ pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
   else
     self->counters.n_done += record->n_items;
   record->job->klass->deliver (record->job, record, result);
-  leave (self, record,
+  pool_engine_leave_locked (self, record,
          result->kind == POOL_RESULT_ERROR ? POOL_RECORD_FAILED : POOL_RECORD_DONE);
 }
 
@@ -547,9 +633,9 @@ pool_engine_dispatch_locked (PoolEngine *self)
     return FALSE;
 
   any = POOL_BACKEND_GET_CLASS (self->backend)->dispatch (self->backend);
-  if (self->queue_head != NULL)
+  if (self->queue.n > 0)
     pool_engine_hand_out_locked (self);
-  if (any && self->queue_head == NULL && self->ledger.n_records > 0 &&
+  if (any && self->queue.n == 0 && self->ledger.n_records > 0 &&
       self->ledger.n_records < self->n_alive)
     {
       split_for_idle (self);
@@ -559,126 +645,31 @@ pool_engine_dispatch_locked (PoolEngine *self)
   return any;
 }
 
-/* --- losses --- */
+/* --- limits --- */
 
-static void
-lost_for_good (PoolEngine *self, PoolRecord *record, const char *how)
-{
-  const PoolFunction *function = pool_function_table_get (self->functions, record->function);
-  g_autoptr (GError) error = NULL;
-
-  error = g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
-                       "Task %" G_GUINT64_FORMAT " (%s) was lost in attempt %u%s: %s", record->id,
-                       function != NULL ? function->name : "?", record->attempt,
-                       self->settings.resilient ? "" : " and is not tried again (resilient is off)",
-                       how);
-  fail_record (self, record, POOL_RECORD_FAILED, error);
-}
-
-static void
-queue_items_again (PoolEngine *self, PoolRecord *lost, guint first, guint n, guint attempt)
-{
-  PoolRecord *record;
-
-  if (n == 0)
-    return;
-  record = lost->job->klass->cut_again (lost->job, self, lost->first + first, n);
-  record->max_retries = lost->max_retries;
-  enter (self, lost->job, record, lost->id);
-  record->attempt = attempt;
-  queue_push_head (self, record);
-}
-
-/* A chunk whose worker died in @item: that one is tried again alone, and the blame falls on it only. */
-static void
-lose_chunk (PoolEngine *self, PoolRecord *record, guint item, const char *how)
-{
-  PoolJob *job = record->job;
-  guint n_items = record->n_items;
-  gboolean again = self->settings.resilient && record->attempt < MAX (record->max_retries, 1);
-
-  job->n_records++; /* the job must not end between its pieces */
-  item = MIN (item, n_items - 1);
-  queue_items_again (self, record, item + 1, n_items - item - 1, record->attempt);
-  if (self->settings.resilient)
-    queue_items_again (self, record, 0, item, record->attempt);
-  if (again)
-    {
-      self->counters.n_retried++;
-      queue_items_again (self, record, item, 1, record->attempt + 1);
-      leave (self, record, POOL_RECORD_CANCELLED);
-    }
-  else
-    {
-      /* at most once: what came before it has been run too, and its results are gone */
-      record->n_items = self->settings.resilient ? 1 : item + 1;
-      record->first += self->settings.resilient ? item : 0;
-      lost_for_good (self, record, how);
-    }
-  job->n_records--;
-  collect_job (self, job);
-}
-
-/* The worker that ran @record is dead. @how: a sentence for the error. */
+/* What every record has from the pool, before the call's own. */
 void
-pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how)
+pool_engine_init_record (PoolEngine *self, PoolRecord *record)
 {
-  record->state = POOL_RECORD_RUNNING;
-  /* also a chunk of one: if the rest of it was taken back, its payload still has that */
-  if (record->job->klass->cut_again != NULL)
-    lose_chunk (self, record, item, how);
-  else if (self->settings.resilient && record->attempt < MAX (record->max_retries, 1))
-    {
-      self->counters.n_retried++;
-      put_back (self, record, TRUE);
-    }
-  else
-    lost_for_good (self, record, how);
+  const PoolEngineSettings *settings = &self->settings;
+
+  record->max_retries = settings->max_retries;
+  record->timeout = settings->timeout;
+  record->soft_timeout = settings->soft_timeout;
+  if (G_UNLIKELY (settings->synack))
+    record->flags |= POOL_CALL_SYNACK;
+  if (G_UNLIKELY (settings->report_tasks))
+    record->flags |= POOL_CALL_ACK | POOL_CALL_TIMED;
 }
 
-/* --- giving up --- */
-
-gboolean
-pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error)
-{
-  gboolean any = FALSE;
-
-  for (PoolRecord *record = self->queue_head, *next; record != NULL; record = next)
-    {
-      next = record->next;
-      if (record->job == job && record->is_source)
-        {
-          any = TRUE;
-          fail_record (self, record, POOL_RECORD_CANCELLED, error);
-          break;
-        }
-    }
-
-  for (guint i = 0; i < self->ledger.size; i++)
-    {
-      PoolRecord *record = self->ledger.table[i];
-
-      if (record == NULL || record->job != job)
-        continue;
-      if (record->state != POOL_RECORD_QUEUED &&
-          !POOL_BACKEND_GET_CLASS (self->backend)->cancel (self->backend,
-                                                           pool_record_get_handle (record)))
-        continue;
-      any = TRUE;
-      fail_record (self, record, POOL_RECORD_CANCELLED, error);
-    }
-  return any;
-}
-
+/* When the limits are what they are to be. */
 void
-pool_engine_fail_all_locked (PoolEngine *self, const GError *error)
+pool_engine_set_limits (PoolEngine *self, PoolRecord *record)
 {
-  while (self->queue_head != NULL)
-    fail_record (self, self->queue_head, POOL_RECORD_CANCELLED, error);
-  for (guint i = 0; i < self->ledger.size; i++)
-    if (self->ledger.table[i] != NULL)
-      {
-        give_away_payload (self, self->ledger.table[i]);
-        fail_record (self, self->ledger.table[i], POOL_RECORD_CANCELLED, error);
-      }
+  if (!self->settings.enable_timeouts)
+    record->timeout = record->soft_timeout = 0;
+  if (G_UNLIKELY (record->timeout > 0 || record->soft_timeout > 0))
+    record->flags |= POOL_CALL_LIMITED | POOL_CALL_TIMED;
+  else
+    record->flags &= ~POOL_CALL_LIMITED;
 }

@@ -19,8 +19,10 @@ struct _PoolJob
   guint n_records; /* in the ledger */
   PoolJob *next_finished;
   gboolean has_source; /* the source record is in the ready queue */
+  PoolRecord *source;
   gboolean is_queued_finished;
   gboolean wants_notify; /* somebody is to be told in the main context */
+  gboolean wants_accepted; /* somebody is to be told that a worker has started it */
   gboolean is_waited_for; /* whoever submits it waits at once, and will pump: no need to have the fd watched */
   _Atomic gboolean done;
 };
@@ -35,6 +37,8 @@ struct _PoolJobClass
   /* A record has ended well (@result) or badly (@error). The engine frees the record's payload afterwards. */
   void (*deliver) (PoolJob *self, PoolRecord *record, const PoolBackendResult *result);
   void (*fail) (PoolJob *self, PoolRecord *record, const GError *error);
+  /* The task has told how far it is, 0 to 1. May be NULL. */
+  void (*progress) (PoolJob *self, double fraction);
   /* The record is not used any more; NULL if it is part of the job. */
   void (*free_record) (PoolJob *self, PoolRecord *record);
   /* All is done: tell the program. Without the lock; in the context's thread or one that may speak for it. */

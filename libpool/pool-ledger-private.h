@@ -29,6 +29,14 @@ typedef enum
   POOL_RECORD_CANCELLED,
 } PoolRecordState;
 
+/* What the program wants of a task that a worker may have started. */
+typedef enum
+{
+  POOL_ENDING_NONE,
+  POOL_ENDING_CANCEL,    /* it is told, and ended if it does not stop within the pool's grace */
+  POOL_ENDING_TERMINATE, /* it is ended by a signal */
+} PoolEnding;
+
 typedef struct _PoolJob PoolJob;
 typedef struct _PoolRecord PoolRecord;
 
@@ -44,13 +52,20 @@ struct _PoolRecord
   guint8 state;
   guint8 flags; /* POOL_CALL_… */
   guint8 is_source;      /* stands in the queue for chunks that are still to be cut */
+  guint8 is_sent;        /* counted as being with the backend */
+  guint8 ending;         /* PoolEnding: what is to become of it while a worker has it */
+  guint8 is_placed;      /* the worker that is to end it has been found */
+  gint8 priority;
+  guint8 signum;         /* of POOL_ENDING_TERMINATE */
   guint8 owns_payload;   /* 0: no; 1: g_free(); 2: the backend's free_payload() */
   guint16 attempt;       /* from 1 */
   guint16 max_retries;
   guint32 function;
   guint32 worker; /* the last that had to do with it */
   guint32 n_items;
+  float timeout, soft_timeout; /* seconds for each item; 0: no limit */
   guint64 first; /* item of its job */
+  guint64 order; /* in which it was queued first */
   const guint8 *data;
   gsize size;
   guint8 bytes[POOL_RECORD_INLINE];

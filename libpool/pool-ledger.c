@@ -67,7 +67,7 @@ pool_ledger_send (PoolLedger *self, PoolRecord *record)
   g_assert (record->state == POOL_RECORD_QUEUED);
 
   record->serial = self->next_serial++;
-  if (G_UNLIKELY (self->next_serial == 0))
+  if (G_UNLIKELY (self->next_serial == G_MAXUINT32))
     self->next_serial = 1;
   enter (self, record, POOL_RECORD_SENT);
   return pool_record_get_handle (record);

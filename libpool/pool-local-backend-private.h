@@ -41,6 +41,8 @@ struct _PoolLocalBackend
   int event_fd;
   int epoll_fd;
   gboolean control_ready; /* an fd of the subclass is */
+  guint processes;        /* of the start */
+  guint max_tasks;        /* until a worker leaves; 0: any number */
 };
 
 struct _PoolLocalBackendClass
@@ -70,13 +72,21 @@ GType pool_local_backend_get_type (void) G_GNUC_CONST;
 
 /* How large the ring is for so many workers. */
 POOL_EXPORT
-void pool_local_backend_plan (guint processes, guint *n_slots, guint *n_results, guint *max_workers);
+void pool_local_backend_plan (const PoolBackendConfig *config, guint *n_slots, guint *n_results,
+                              guint *max_workers);
 /* Before workers are made. Takes nothing: @memory is the subclass's. */
 POOL_EXPORT
-gboolean pool_local_backend_open (PoolLocalBackend *self, gpointer memory, guint processes,
+gboolean pool_local_backend_open (PoolLocalBackend *self, gpointer memory, const PoolBackendConfig *config,
                                   GError **error);
 POOL_EXPORT
 void pool_local_backend_close (PoolLocalBackend *self);
+/* A worker is about to be made. @first: with the pool. */
+POOL_EXPORT
+void pool_local_backend_add_worker (PoolLocalBackend *self, guint worker, guint32 incarnation,
+                                    gboolean first);
+/* A free number for a worker; -1: there are as many as can be. */
+POOL_EXPORT
+int pool_local_backend_free_index (PoolLocalBackend *self);
 POOL_EXPORT
 gboolean pool_local_backend_watch_fd (PoolLocalBackend *self, int fd);
 POOL_EXPORT
@@ -90,5 +100,8 @@ gboolean pool_local_backend_drain (PoolLocalBackend *self, guint worker);
  */
 POOL_EXPORT
 void pool_local_backend_worker_gone (PoolLocalBackend *self, PoolBackendExit *exit);
+/* A worker that cannot be ended is given up: the pool goes on as if it were gone. */
+POOL_EXPORT
+void pool_local_backend_abandon (PoolLocalBackend *self, guint worker);
 
 G_END_DECLS

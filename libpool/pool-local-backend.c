@@ -13,16 +13,19 @@
 G_DEFINE_ABSTRACT_TYPE (PoolLocalBackend, pool_local_backend, POOL_TYPE_BACKEND)
 
 void
-pool_local_backend_plan (guint processes, guint *n_slots, guint *n_results, guint *max_workers)
+pool_local_backend_plan (const PoolBackendConfig *config, guint *n_slots, guint *n_results,
+                         guint *max_workers)
 {
+  guint most = MAX (config->processes, config->max_processes);
   guint n = 1024;
 
-  while (n < 4 * processes)
+  while (n < 4 * config->processes)
     n *= 2;
   *n_slots = n;
   /* as long as the task ring for usual pools: such a result ring can never be full */
-  *n_results = processes <= 16 ? n : 128;
-  *max_workers = CLAMP (4 * processes, 64, POOL_RING_MAX_WORKERS);
+  *n_results = config->processes <= 16 ? n : 128;
+  /* some are leaving while others take their place */
+  *max_workers = CLAMP (MAX (4 * config->processes, most + most / 3), 64, POOL_RING_MAX_WORKERS);
 }
 
 gboolean
@@ -34,7 +37,8 @@ pool_local_backend_watch_fd (PoolLocalBackend *self, int fd)
 }
 
 gboolean
-pool_local_backend_open (PoolLocalBackend *self, gpointer memory, guint processes, GError **error)
+pool_local_backend_open (PoolLocalBackend *self, gpointer memory, const PoolBackendConfig *config,
+                         GError **error)
 {
   guint n_slots, n_results, max_workers;
 
@@ -48,10 +52,36 @@ pool_local_backend_open (PoolLocalBackend *self, gpointer memory, guint processe
       return FALSE;
     }
 
-  pool_local_backend_plan (processes, &n_slots, &n_results, &max_workers);
+  self->processes = config->processes;
+  self->max_tasks = config->max_tasks_per_child;
+  pool_local_backend_plan (config, &n_slots, &n_results, &max_workers);
   pool_ring_init (&self->ring, memory, n_slots, n_results, max_workers, self->event_fd);
   self->slots = g_new0 (PoolLocalSlot, n_slots);
   return TRUE;
+}
+
+/*
+ * The workers that are made together would come to their last task together: the later ones of them leave earlier, so that
+ * from then on one is replaced at a time.
+ */
+void
+pool_local_backend_add_worker (PoolLocalBackend *self, guint worker, guint32 incarnation, gboolean first)
+{
+  pool_ring_worker_add (&self->ring, worker, incarnation);
+  if (self->max_tasks == 0)
+    return;
+  self->ring.words[worker].quota =
+      first ? self->max_tasks - (guint) ((guint64) self->max_tasks * worker / self->processes)
+            : self->max_tasks;
+}
+
+int
+pool_local_backend_free_index (PoolLocalBackend *self)
+{
+  for (guint i = 0; i < self->ring.max_workers; i++)
+    if (!self->ring.alive[i])
+      return i;
+  return -1;
 }
 
 /* --- slots --- */
@@ -147,6 +177,7 @@ fill_slot (PoolLocalBackend *self, PoolRingSlot *ring_slot, PoolLocalSlot *slot,
   ring_slot->attempt = task->attempt;
   ring_slot->n_items = task->n_items;
   ring_slot->flags = task->flags;
+  ring_slot->limit = task->limit;
   ring_slot->size = task->size;
   if (task->size <= POOL_RING_INLINE)
     {
@@ -254,20 +285,57 @@ pool_local_backend_count_workers (PoolBackend *backend)
 }
 
 static void
-pool_local_backend_get_worker (PoolBackend *backend, guint worker, guint64 *handle, guint64 *done)
+pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWorker *info)
 {
   PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  PoolRingWorkerWords *words;
+  guint64 progress;
   guint32 current;
 
-  *handle = *done = 0;
+  *info = (PoolBackendWorker){ 0 };
   if (self->slots == NULL || worker >= self->ring.max_workers)
     return;
 
-  *done = atomic_load (&self->ring.words[worker].done);
-  current = atomic_load (&self->ring.words[worker].current);
-  if (current > 0 && current <= self->ring.n_slots &&
-      pool_ring_worker_runs (&self->ring, worker, current - 1))
-    *handle = self->slots[current - 1].handle;
+  words = &self->ring.words[worker];
+  info->done = atomic_load (&words->done);
+  /* the time is written before the progress, so it is never that of an earlier item */
+  progress = atomic_load (&words->progress);
+  current = atomic_load (&words->current);
+  if (current == 0 || current > self->ring.n_slots ||
+      !pool_ring_worker_runs (&self->ring, worker, current - 1))
+    return;
+  info->handle = self->slots[current - 1].handle;
+  if (pool_progress_serial (progress) != progress_serial (info->handle) ||
+      pool_progress_started (progress) == 0)
+    return;
+  info->item = pool_progress_started (progress) - 1;
+  info->since = MIN (atomic_load (&words->since), pool_now_ns ()) / 1000;
+}
+
+static guint
+pool_local_backend_doom (PoolBackend *backend, guint worker, guint64 handle, gint64 item)
+{
+  PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
+  guint32 current = atomic_load (&self->ring.words[worker].current);
+
+  if (current == 0 || current > self->ring.n_slots ||
+      self->slots[current - 1].handle != handle ||
+      !pool_ring_worker_runs (&self->ring, worker, current - 1))
+    return 0;
+  return pool_progress_doom (&self->ring.words[worker].progress, progress_serial (handle), item);
+}
+
+static void
+pool_local_backend_answer (PoolBackend *backend, guint worker, guint64 handle, gboolean go)
+{
+  pool_ring_answer (&POOL_LOCAL_BACKEND (backend)->ring, worker, handle >> 32, go);
+}
+
+/* A notice, for those subclasses whose workers look at it themselves. */
+static void
+pool_local_backend_notify (PoolBackend *backend, guint worker, guint64 handle, guint item, guint notice)
+{
+  pool_ring_notify (&POOL_LOCAL_BACKEND (backend)->ring, worker, handle >> 32, item, notice);
 }
 
 /* --- results --- */
@@ -330,6 +398,51 @@ refuse_result (PoolLocalBackend *self, guint worker, const PoolRingResult *resul
   POOL_LOCAL_BACKEND_GET_CLASS (self)->punish (self, worker);
 }
 
+/* What a worker says that the engine wants to know. */
+static void
+pass_on (PoolLocalBackend *self, guint worker, const PoolRingResult *message)
+{
+  PoolBackendResult result = { .handle = message->handle, .worker = worker };
+
+  if (message->kind & POOL_RING_LEAVING)
+    {
+      pool_ring_worker_leaves (&self->ring, worker);
+      result.kind = POOL_RESULT_LEAVING;
+    }
+  else if (owns_slot (self, worker, message))
+    result.kind = message->kind & POOL_RING_ACCEPTED ? POOL_RESULT_ACCEPTED : POOL_RESULT_PROGRESS;
+  else
+    return;
+  result.run_time = message->run_time;
+  result.since = MIN ((gint64) message->data, pool_now_ns ()) / 1000;
+  pool_backend_deliver (POOL_BACKEND (self), &result);
+}
+
+static void
+take_message (PoolLocalBackend *self, guint worker, const PoolRingResult *message)
+{
+  if (message->kind & (POOL_RING_OF_TASK | POOL_RING_LEAVING))
+    {
+      pass_on (self, worker, message);
+      return;
+    }
+  if (message->kind & POOL_RING_STARTED)
+    pool_ring_worker_up (&self->ring, worker);
+  POOL_LOCAL_BACKEND_GET_CLASS (self)->handle_message (self, worker, message);
+}
+
+/* The worker asked, and was told not to start it. */
+static void
+take_refused (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result)
+{
+  const PoolBackendResult result = { .handle = ring_result->handle,
+                                     .worker = worker,
+                                     .kind = POOL_RESULT_NONE };
+
+  release_slot (self, ring_result->slot);
+  pool_backend_deliver (POOL_BACKEND (self), &result);
+}
+
 static void
 take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_result)
 {
@@ -338,9 +451,13 @@ take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
 
   if (G_UNLIKELY (ring_result->kind & POOL_RING_MESSAGE))
     {
-      if (ring_result->kind & POOL_RING_STARTED)
-        pool_ring_worker_up (&self->ring, worker);
-      klass->handle_message (self, worker, ring_result);
+      take_message (self, worker, ring_result);
+      return;
+    }
+  if (G_UNLIKELY (ring_result->kind == (POOL_RESULT_NONE | POOL_RING_DATA_INLINE)) &&
+      owns_slot (self, worker, ring_result))
+    {
+      take_refused (self, worker, ring_result);
       return;
     }
   if (G_UNLIKELY (!owns_slot (self, worker, ring_result) ||
@@ -432,6 +549,19 @@ pool_local_backend_worker_gone (PoolLocalBackend *self, PoolBackendExit *exit)
   pool_backend_worker_down (POOL_BACKEND (self), exit);
 }
 
+void
+pool_local_backend_abandon (PoolLocalBackend *self, guint worker)
+{
+  const PoolBackendExit exit = { .worker = worker,
+                                 .reason = POOL_DOWN_REASON_ASKED,
+                                 .exit_code = -1,
+                                 .abandoned = TRUE };
+
+  pool_ring_worker_abandon (&self->ring, worker);
+  give_back_orphans (self);
+  pool_backend_worker_down (POOL_BACKEND (self), &exit);
+}
+
 /* --- waiting --- */
 
 static int
@@ -495,6 +625,9 @@ pool_local_backend_class_init (PoolLocalBackendClass *klass)
   backend_class->cancel = pool_local_backend_cancel;
   backend_class->split = pool_local_backend_split;
   backend_class->get_worker = pool_local_backend_get_worker;
+  backend_class->doom = pool_local_backend_doom;
+  backend_class->answer = pool_local_backend_answer;
+  backend_class->notify = pool_local_backend_notify;
   backend_class->dispatch = pool_local_backend_dispatch;
   backend_class->get_fd = pool_local_backend_get_fd;
   backend_class->acknowledge = pool_local_backend_acknowledge;

@@ -28,6 +28,7 @@ struct _PoolManager
   char *target;
   GType target_type;
   gboolean daemon;
+  gboolean allow_restart;
   PoolManagerQueue queue;
   gint64 alive_asked; /* monotonic µs; is_alive() is cached */
   gboolean alive;
@@ -35,6 +36,11 @@ struct _PoolManager
 
 /* The task that a call names, or the pool's target. */
 const char *pool_manager_get_task (PoolManager *self, const char *task);
+void pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec);
+void pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec);
+void pool_manager_install_properties (GObjectClass *klass);
+void pool_manager_install_signals (void);
+void pool_manager_connect_events (PoolManager *self);
 gboolean pool_manager_prepare (PoolManager *self, GError **error);
 void pool_manager_queue_clear (PoolManager *self);
 

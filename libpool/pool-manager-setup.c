@@ -225,12 +225,38 @@ prepare_target (PoolManager *self, GError **error)
          pool_function_table_lookup (self->engine->functions, config->initializer, &number, error);
 }
 
+/* How many workers there are at first, and may be. */
+static gboolean
+prepare_size (PoolManager *self, GError **error)
+{
+  PoolEngineSettings *settings = &self->engine->settings;
+  PoolBackendConfig *config = &settings->backend;
+  guint processes = self->processes_set ? (guint) self->processes : pool_cpu_count ();
+
+  if (settings->min_processes > 0 && settings->max_processes == 0)
+    settings->max_processes = MAX (processes, settings->min_processes);
+  if (settings->min_processes > settings->max_processes ||
+      (settings->max_processes > 0 && self->processes_set && processes > settings->max_processes))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                   "A pool of %u workers cannot have between %u and %u", processes, settings->min_processes,
+                   settings->max_processes);
+      return FALSE;
+    }
+  if (settings->min_processes > 0 && !self->processes_set)
+    processes = settings->min_processes;
+  if (settings->max_processes > 0)
+    processes = MIN (processes, settings->max_processes);
+  config->processes = processes;
+  config->max_processes =
+      settings->max_processes > 0 ? settings->max_processes : MIN (MAX (3 * processes, 48), 4000);
+  return TRUE;
+}
+
 /* Checks the settings and completes them, before the start. */
 gboolean
 pool_manager_prepare (PoolManager *self, GError **error)
 {
-  PoolEngineSettings *settings = &self->engine->settings;
-
   if (self->engine->state != POOL_STATE_NEW)
     {
       g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE, "The pool has been started before");
@@ -242,6 +268,5 @@ pool_manager_prepare (PoolManager *self, GError **error)
                    "A pool has 1 to 4000 workers, not %d", self->processes);
       return FALSE;
     }
-  settings->backend.processes = self->processes_set ? (guint) self->processes : pool_cpu_count ();
-  return prepare_target (self, error);
+  return prepare_size (self, error) && prepare_target (self, error);
 }

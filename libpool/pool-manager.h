@@ -130,6 +130,20 @@ gboolean pool_manager_is_alive (PoolManager *self);
 POOL_AVAILABLE_IN_ALL
 PoolState pool_manager_get_state (PoolManager *self);
 POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_grow (PoolManager *self, guint n, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_shrink (PoolManager *self, guint n, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_terminate_job (PoolManager *self, gint64 pid, int signum, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_restart (PoolManager *self, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_did_start_ok (PoolManager *self);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_maintain_pool (PoolManager *self, GError **error);
+POOL_AVAILABLE_IN_ALL
+int *pool_manager_get_process_sentinels (PoolManager *self, gsize *n_sentinels);
+POOL_AVAILABLE_IN_ALL
 GPtrArray *pool_manager_get_workers (PoolManager *self);
 
 G_END_DECLS

@@ -50,6 +50,7 @@ struct _PoolMapResult
   GArray *chunks;      /* Chunk; in the order of their items when the map is done */
   guint64 n_done;      /* items that have ended; the engine's lock */
   guint64 error_index; /* item that the error is of */
+  double told;         /* progress */
 };
 
 struct _PoolMapResultClass
@@ -119,7 +120,8 @@ new_record (PoolMapResult *self, guint64 first, guint n)
   record->n_items = n;
   record->function = self->function;
   record->flags = POOL_CALL_PACKED | (self->items.values != NULL ? POOL_CALL_VALUE : 0);
-  record->max_retries = self->parent_instance.engine->settings.max_retries;
+  pool_engine_init_record (self->parent_instance.engine, record);
+  pool_engine_set_limits (self->parent_instance.engine, record);
   return record;
 }
 
@@ -238,6 +240,20 @@ compare_chunks (gconstpointer a, gconstpointer b)
   return left->first < right->first ? -1 : left->first > right->first;
 }
 
+/* Only so often as makes a difference to a bar on a screen. */
+#define PROGRESS_STEP 0.01
+
+static void
+tell_progress (PoolMapResult *self)
+{
+  double fraction = self->n_items > 0 ? (double) self->n_done / self->n_items : 1;
+
+  if (fraction < 1 && fraction - self->told < PROGRESS_STEP)
+    return;
+  self->told = fraction;
+  pool_async_result_set_progress_locked (&self->parent_instance, fraction);
+}
+
 static void
 items_ended (PoolMapResult *self, PoolRecord *record, guint n)
 {
@@ -246,6 +262,7 @@ items_ended (PoolMapResult *self, PoolRecord *record, guint n)
   self->n_done += n;
   result->attempts = MAX (result->attempts, record->attempt);
   result->worker = record->worker;
+  tell_progress (self);
   if (self->n_done < self->n_items || pool_job_is_done (&result->job))
     return;
   if (self->chunks->len > 1)

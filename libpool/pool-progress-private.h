@@ -13,6 +13,9 @@ enum
   POOL_CALL_VALUE = 1 << 0,  /* an encoded GVariant; else bytes */
   POOL_CALL_PACKED = 1 << 1, /* a batch of them; else one */
   POOL_CALL_TIMED = 1 << 2,  /* the worker measures the run time */
+  POOL_CALL_ACK = 1 << 3,    /* the worker says so when it starts */
+  POOL_CALL_SYNACK = 1 << 4, /* and then waits until it may */
+  POOL_CALL_LIMITED = 1 << 5, /* has a time limit: the worker notes when each item starts */
 };
 
 typedef enum
@@ -23,16 +26,26 @@ typedef enum
   POOL_RESULT_PACKED,
   POOL_RESULT_PACKED_VALUES,
   POOL_RESULT_ERROR,
-  POOL_RESULT_LAST = POOL_RESULT_ERROR,
+  POOL_RESULT_LAST = POOL_RESULT_ERROR, /* of those that end a task */
+
+  POOL_RESULT_ACCEPTED, /* no result yet: a worker has started the task */
+  POOL_RESULT_PROGRESS, /* no result yet: the task has told how far it is (run_time: 0 to 1) */
+  POOL_RESULT_LEAVING,  /* no result: the worker will take no more tasks than the one it is in */
 } PoolResultKind;
 
 /*
  * How far a worker is in a batch: serial:16 | items started:24 | items to do:24, in one word, so that the worker can
  * start an item and the manager can take the rest back without a lock. After a death it says which item was running.
+ *
+ * A lone call is a batch of one that has been started. The word also decides who has a task that is to be stopped: the worker,
+ * by finishing it, or the manager, by dooming it. A doomed worker publishes nothing and starts nothing else, so killing it can
+ * only hit the task that was meant.
  */
 typedef _Atomic guint64 PoolProgress;
 
-#define POOL_PROGRESS_MAX_ITEMS ((1u << 24) - 1)
+#define POOL_PROGRESS_FINISHED ((1u << 24) - 1) /* items to do, of a batch that has come to its end */
+#define POOL_PROGRESS_MAX_ITEMS (POOL_PROGRESS_FINISHED - 1)
+#define POOL_PROGRESS_MASK ((1u << 24) - 1)
 
 static inline guint64
 pool_progress_pack (guint16 serial, guint started, guint end)
@@ -43,13 +56,13 @@ pool_progress_pack (guint16 serial, guint started, guint end)
 static inline guint
 pool_progress_started (guint64 word)
 {
-  return (word >> 24) & POOL_PROGRESS_MAX_ITEMS;
+  return (word >> 24) & POOL_PROGRESS_MASK;
 }
 
 static inline guint
 pool_progress_end (guint64 word)
 {
-  return word & POOL_PROGRESS_MAX_ITEMS;
+  return word & POOL_PROGRESS_MASK;
 }
 
 static inline guint16
@@ -62,6 +75,13 @@ static inline void
 pool_progress_begin (PoolProgress *self, guint16 serial, guint n_items)
 {
   atomic_store_explicit (self, pool_progress_pack (serial, 0, n_items), memory_order_release);
+}
+
+/* All of it is one piece, and under way. */
+static inline void
+pool_progress_begin_whole (PoolProgress *self, guint16 serial, guint n_items)
+{
+  atomic_store_explicit (self, pool_progress_pack (serial, n_items, n_items), memory_order_release);
 }
 
 /* Worker: may item @next of @n_items be started? Marks it started. */
@@ -104,6 +124,41 @@ pool_progress_take_back (PoolProgress *self, guint16 serial, guint n_items)
                                                  pool_progress_pack (serial, started, keep),
                                                  memory_order_acq_rel, memory_order_acquire));
   return keep;
+}
+
+/* Worker: the batch has come to its end. FALSE: it is doomed, and its results must not be published. */
+static inline gboolean
+pool_progress_finish (PoolProgress *self)
+{
+  guint64 word = atomic_load_explicit (self, memory_order_relaxed);
+
+  do
+    if (pool_progress_end (word) == 0 && pool_progress_started (word) > 0)
+      return FALSE;
+  while (!atomic_compare_exchange_weak_explicit (self, &word, word | POOL_PROGRESS_FINISHED,
+                                                 memory_order_acq_rel, memory_order_relaxed));
+  return TRUE;
+}
+
+/*
+ * Manager: dooms the batch @serial if it is in its item @item (< 0: any) and not at its end. Returns that item + 1, or 0.
+ */
+static inline guint
+pool_progress_doom (PoolProgress *self, guint16 serial, gint64 item)
+{
+  guint64 word = atomic_load_explicit (self, memory_order_acquire);
+  guint started;
+
+  do
+    {
+      started = pool_progress_started (word);
+      if (pool_progress_serial (word) != serial || started == 0 || pool_progress_end (word) == 0 ||
+          pool_progress_end (word) == POOL_PROGRESS_FINISHED || (item >= 0 && started != item + 1))
+        return 0;
+    }
+  while (!atomic_compare_exchange_weak_explicit (self, &word, pool_progress_pack (serial, started, 0),
+                                                 memory_order_acq_rel, memory_order_acquire));
+  return started;
 }
 
 G_END_DECLS

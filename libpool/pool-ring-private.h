@@ -54,7 +54,12 @@ enum
   POOL_RING_STARTED_BAD = 1u << 27,    /* not a result: the initializer failed; an encoded error */
   POOL_RING_STARTED = 1u << 26,        /* not a result: the worker is up */
   POOL_RING_ENDED = 1u << 25,          /* not a result: a thread ends by itself */
-  POOL_RING_MESSAGE = POOL_RING_NEED_EXTENT | POOL_RING_STARTED_BAD | POOL_RING_STARTED | POOL_RING_ENDED,
+  POOL_RING_ACCEPTED = 1u << 24,       /* not a result: the worker has started the task */
+  POOL_RING_PROGRESS = 1u << 23,       /* not a result: run_time is the part of the task that is done */
+  POOL_RING_LEAVING = 1u << 22,        /* not a result: the task that it starts, or has ended, is its last */
+  POOL_RING_OF_TASK = POOL_RING_ACCEPTED | POOL_RING_PROGRESS, /* not results, but about a task */
+  POOL_RING_MESSAGE = POOL_RING_NEED_EXTENT | POOL_RING_STARTED_BAD | POOL_RING_STARTED | POOL_RING_ENDED |
+                      POOL_RING_OF_TASK | POOL_RING_LEAVING,
   POOL_RING_KIND_MASK = 0xff,
 };
 
@@ -67,7 +72,7 @@ typedef struct
   guint32 attempt;
   guint32 n_items;
   guint32 flags;
-  guint32 reserved;
+  float limit; /* seconds until the first time limit of each item, or 0 */
   guint64 size;
   union
   {
@@ -110,6 +115,14 @@ enum
   POOL_COMMAND_RETIRE, /* end after the task that runs */
 };
 
+/* What a worker is told of the task that it runs. */
+typedef enum
+{
+  POOL_NOTICE_NONE,
+  POOL_NOTICE_SOFT_TIMEOUT, /* of one item */
+  POOL_NOTICE_CANCEL,       /* of all of it */
+} PoolNotice;
+
 /* One worker's words; each line has one writer, but for progress and a status that sleeps. */
 typedef struct
 {
@@ -118,7 +131,7 @@ typedef struct
   _Atomic guint32 current; /* worker: slot + 1 that it runs, a hint */
   _Atomic guint32 incarnation;
   _Atomic guint64 done;
-  _Atomic gint64 since;  /* monotonic ns: start of the current task */
+  _Atomic gint64 since;  /* monotonic ns: start of the current task, or item; written before `progress` says so */
   _Atomic guint64 block; /* begin << 32 | end of the positions that it set aside; with its bit in `blocks` */
 
   _Alignas (POOL_RING_LINE) PoolProgress progress;
@@ -128,6 +141,10 @@ typedef struct
   guint64 grant_offset;
   guint64 grant_size;
   _Atomic guint64 staging_tail;
+  _Atomic guint64 notice;     /* manager: item << 40 | PoolNotice << 32 | serial of the task that is to know */
+  _Atomic guint32 notice_seq; /* manager: notices given, to wait on */
+  _Atomic guint32 verdict;    /* manager: serial of the task that may start (POOL_CALL_SYNACK), or its complement: may not */
+  guint32 quota;              /* manager: tasks until it is to leave; 0: any number */
 } PoolRingWorkerWords;
 
 G_STATIC_ASSERT (sizeof (PoolRingWorkerWords) == 3 * POOL_RING_LINE);
@@ -182,6 +199,7 @@ typedef struct
   gboolean *alive;
   gboolean *up;
   gboolean *stopped;
+  gboolean *abandoned; /* alive, but not counted on, nor waited for */
   guint32 *incarnations; /* not the words': workers can write to those */
   int event_fd;
 } PoolRing;
@@ -238,6 +256,12 @@ POOL_EXPORT
 gboolean pool_ring_worker_runs (PoolRing *self, guint worker, guint index);
 POOL_EXPORT
 gboolean pool_ring_disown (PoolRing *self, guint worker, guint index);
+/* It will take no more tasks. */
+POOL_EXPORT
+void pool_ring_worker_leaves (PoolRing *self, guint worker);
+/* It cannot be ended: it is no longer counted on; reap() comes when it ends by itself. */
+POOL_EXPORT
+void pool_ring_worker_abandon (PoolRing *self, guint worker);
 POOL_EXPORT
 int pool_ring_worker_reap (PoolRing *self, guint worker);
 POOL_EXPORT
@@ -246,6 +270,10 @@ POOL_EXPORT
 void pool_ring_worker_set_stopped (PoolRing *self, guint worker, gboolean stopped);
 POOL_EXPORT
 void pool_ring_retire (PoolRing *self, guint worker);
+POOL_EXPORT
+void pool_ring_notify (PoolRing *self, guint worker, guint32 serial, guint item, PoolNotice notice);
+POOL_EXPORT
+void pool_ring_answer (PoolRing *self, guint worker, guint32 serial, gboolean go);
 POOL_EXPORT
 void pool_ring_wake_all (PoolRing *self);
 POOL_EXPORT
@@ -266,6 +294,7 @@ typedef struct
   gboolean shares;          /* its bit in `blocks` is set */
   guint n_same_cpu;         /* waits in a row on the pump's CPU */
   gint64 moved_at;          /* monotonic ns */
+  guint32 n_left;           /* tasks until it leaves; G_MAXUINT32: any number */
   int event_fd;
 } PoolRingWorker;
 
@@ -277,6 +306,15 @@ POOL_EXPORT
 PoolRingResult *pool_ring_result_reserve (PoolRingWorker *self);
 POOL_EXPORT
 void pool_ring_result_publish (PoolRingWorker *self);
+/* A message about the task in @slot, or about the worker; published at once. */
+POOL_EXPORT
+void pool_ring_worker_tell (PoolRingWorker *self, guint32 kind, const PoolRingSlot *slot, float number);
+/* Waits until the manager has said whether @slot may be started. */
+POOL_EXPORT
+gboolean pool_ring_worker_ask (PoolRingWorker *self, const PoolRingSlot *slot);
+/* It takes no more tasks. */
+POOL_EXPORT
+void pool_ring_worker_leave (PoolRingWorker *self);
 POOL_EXPORT
 void pool_ring_ring_bell (PoolRingWorker *self);
 

@@ -50,6 +50,7 @@ pool_ring_worker_attach (PoolRingWorker *self, gpointer memory, guint index, int
   self->index = index;
   self->incarnation = atomic_load (&self->words->incarnation);
   self->position = self->consumed = atomic_load (&self->words->consumed);
+  self->n_left = self->words->quota != 0 ? self->words->quota : G_MAXUINT32;
   self->event_fd = event_fd;
 }
 
@@ -274,12 +275,33 @@ sleep_for_task (PoolRingWorker *self)
   return slot;
 }
 
+/*
+ * It has done what it may. It stays until the manager has another one in its place; as it is no sleeper that a task could
+ * wake, the manager has been told not to count on it.
+ */
+static void
+wait_to_end (PoolRingWorker *self)
+{
+  for (;;)
+    {
+      atomic_store (&self->words->status, POOL_WORKER_SLEEPING);
+      if (must_end (self))
+        return;
+      pool_futex_wait (&self->words->status, POOL_WORKER_SLEEPING, -1);
+    }
+}
+
 /* The next task of this worker; NULL when it is to end. Waits as long as it takes. */
 PoolRingSlot *
 pool_ring_claim (PoolRingWorker *self)
 {
   PoolRingSlot *slot;
 
+  if (G_UNLIKELY (self->n_left == 0))
+    {
+      wait_to_end (self);
+      return NULL;
+    }
   for (;;)
     {
       if (G_UNLIKELY (atomic_load_explicit (&self->words->command, memory_order_relaxed) ==
@@ -302,7 +324,18 @@ pool_ring_claim (PoolRingWorker *self)
 
   atomic_store_explicit (&self->words->current, (guint32) (slot - self->slots) + 1,
                          memory_order_relaxed);
+  if (G_UNLIKELY (self->n_left != G_MAXUINT32) && --self->n_left == 0)
+    pool_ring_worker_tell (self, POOL_RING_LEAVING, slot, 0);
   return slot;
+}
+
+void
+pool_ring_worker_leave (PoolRingWorker *self)
+{
+  if (self->n_left == 0)
+    return;
+  self->n_left = 0;
+  pool_ring_worker_tell (self, POOL_RING_LEAVING, NULL, 0);
 }
 
 void
@@ -339,4 +372,37 @@ pool_ring_result_publish (PoolRingWorker *self)
   self->position++;
   atomic_store (&result->seq, self->position);
   ring_bell (self->header, self->event_fd);
+}
+
+void
+pool_ring_worker_tell (PoolRingWorker *self, guint32 kind, const PoolRingSlot *slot, float number)
+{
+  PoolRingResult *message = pool_ring_result_reserve (self);
+
+  message->kind = kind;
+  message->handle = slot != NULL ? slot->handle : 0;
+  message->slot = slot != NULL ? slot - self->slots : 0;
+  message->n_items = 0;
+  message->size = 0;
+  message->staging = 0;
+  message->run_time = number;
+  message->data = atomic_load_explicit (&self->words->since, memory_order_relaxed);
+  pool_ring_result_publish (self);
+}
+
+gboolean
+pool_ring_worker_ask (PoolRingWorker *self, const PoolRingSlot *slot)
+{
+  _Atomic guint32 *verdict = &self->words->verdict;
+  guint32 serial = slot->handle >> 32, said;
+
+  for (;;)
+    {
+      said = atomic_load (verdict);
+      if (atomic_load (&self->header->stop) != 0)
+        return FALSE;
+      if (said == serial || said == ~serial)
+        return said == serial;
+      pool_futex_wait (verdict, said, -1);
+    }
 }

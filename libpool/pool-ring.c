@@ -70,6 +70,7 @@ pool_ring_init (PoolRing *self, gpointer memory, guint n_slots, guint n_results,
   self->alive = g_new0 (gboolean, max_workers);
   self->up = g_new0 (gboolean, max_workers);
   self->stopped = g_new0 (gboolean, max_workers);
+  self->abandoned = g_new0 (gboolean, max_workers);
   self->incarnations = g_new0 (guint32, max_workers);
   self->event_fd = event_fd;
 }
@@ -83,6 +84,7 @@ pool_ring_clear (PoolRing *self)
   g_clear_pointer (&self->alive, g_free);
   g_clear_pointer (&self->up, g_free);
   g_clear_pointer (&self->stopped, g_free);
+  g_clear_pointer (&self->abandoned, g_free);
   g_clear_pointer (&self->incarnations, g_free);
 }
 
@@ -367,6 +369,10 @@ pool_ring_worker_add (PoolRing *self, guint worker, guint32 incarnation)
   atomic_store (&words->done, 0);
   atomic_store (&words->progress, 0);
   atomic_store (&words->block, 0);
+  atomic_store (&words->since, 0);
+  atomic_store (&words->notice, 0);
+  atomic_store (&words->verdict, 0);
+  words->quota = 0;
   atomic_store (&words->consumed, atomic_load (&self->taken[worker]));
   self->alive[worker] = TRUE;
   self->n_alive++;
@@ -462,6 +468,33 @@ find_claimed (PoolRing *self, guint worker)
   return slot >= 0 ? slot : odd;
 }
 
+/* Not counted on any more; others may have relied on it, so all that sleep look for themselves. */
+static void
+discount_worker (PoolRing *self, guint worker)
+{
+  if (self->up[worker])
+    self->n_up--;
+  self->up[worker] = FALSE;
+  pool_ring_wake_all (self);
+}
+
+void
+pool_ring_worker_leaves (PoolRing *self, guint worker)
+{
+  discount_worker (self, worker);
+}
+
+void
+pool_ring_worker_abandon (PoolRing *self, guint worker)
+{
+  if (self->abandoned[worker])
+    return;
+  self->abandoned[worker] = TRUE;
+  self->n_alive--;
+  atomic_store (&self->header->n_active, MAX (self->n_alive, 1));
+  discount_worker (self, worker);
+}
+
 /*
  * A worker is dead, for certain, and its results have been taken. Returns the slot that it was running, still busy,
  * or -1. Others may have counted on it, so all that sleep are woken and look for themselves.
@@ -477,7 +510,9 @@ pool_ring_worker_reap (PoolRing *self, guint worker)
 
   pool_ring_worker_set_stopped (self, worker, FALSE);
   self->alive[worker] = FALSE;
-  self->n_alive--;
+  if (!self->abandoned[worker])
+    self->n_alive--;
+  self->abandoned[worker] = FALSE;
   if (self->up[worker])
     self->n_up--;
   self->up[worker] = FALSE;
@@ -527,9 +562,38 @@ pool_ring_retire (PoolRing *self, guint worker)
   wake_sleeper (self, worker);
 }
 
+/* Tells a worker something about the task @serial; it looks whether that is the one it runs. */
+void
+pool_ring_notify (PoolRing *self, guint worker, guint32 serial, guint item, PoolNotice notice)
+{
+  PoolRingWorkerWords *words = &self->words[worker];
+
+  atomic_store (&words->notice, (guint64) item << 40 | (guint64) notice << 32 | serial);
+  atomic_fetch_add (&words->notice_seq, 1);
+  pool_futex_wake (&words->notice_seq, INT_MAX);
+}
+
+/* Answers a worker that has asked whether it may start the task @serial. */
+void
+pool_ring_answer (PoolRing *self, guint worker, guint32 serial, gboolean go)
+{
+  PoolRingWorkerWords *words = &self->words[worker];
+
+  atomic_store (&words->verdict, go ? serial : ~serial);
+  pool_futex_wake (&words->verdict, 1);
+}
+
 void
 pool_ring_stop (PoolRing *self)
 {
   atomic_store (&self->header->stop, 1);
   pool_ring_wake_all (self);
+  /* those that wait for something else than a task */
+  for (guint i = 0; i < self->n_workers; i++)
+    if (self->alive[i])
+      {
+        wake_sleeper (self, i);
+        atomic_fetch_xor (&self->words[i].verdict, 1u << 31);
+        pool_futex_wake (&self->words[i].verdict, 1);
+      }
 }

@@ -42,6 +42,7 @@ typedef struct
   GVariant *static_args;
   PoolBuffer ends; /* of the batch that is being made */
   PoolBuffer out;
+  _Atomic gint64 *since; /* where the start of each item is noted, or NULL */
 } PoolRunner;
 
 POOL_EXPORT
@@ -52,10 +53,18 @@ void pool_runner_clear (PoolRunner *self);
 POOL_EXPORT
 void pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall *call,
                       PoolProgress *progress, PoolRunnerReply *reply);
-/* runs what a worker has claimed; @function: of slot->function, @data: the argument. Returns the run time in seconds, or 0 */
+typedef enum
+{
+  POOL_RUNNER_DONE,    /* there is a reply */
+  POOL_RUNNER_REFUSED, /* the task was not to be started: hand it back */
+  POOL_RUNNER_DOOMED,  /* the manager has given the task up: no reply, no other task */
+} PoolRunnerOutcome;
+
+/* runs what a worker has claimed; @function: of slot->function, @data: the argument; @run_time: in seconds, or 0 */
 POOL_EXPORT
-double pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
-                             const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply);
+PoolRunnerOutcome pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
+                                        const PoolFunction *function, const guint8 *data,
+                                        PoolRunnerReply *reply, double *run_time);
 /* runs an initializer, which has no result */
 POOL_EXPORT
 gboolean pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant *args,

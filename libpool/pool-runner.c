@@ -235,9 +235,29 @@ run_item (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
   return ok;
 }
 
+/* What a task returned that stopped because it was told to, in the words of who told it. */
+static void
+explain_notice (PoolTask *task, const PoolRingSlot *slot, GError **error)
+{
+  PoolNotice notice = pool_task_get_notice (task);
+
+  if (notice == POOL_NOTICE_NONE || !g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+  g_clear_error (error);
+  if (notice == POOL_NOTICE_SOFT_TIMEOUT)
+    g_set_error (error, POOL_ERROR, POOL_ERROR_SOFT_TIMED_OUT,
+                 "Task %" G_GUINT64_FORMAT " (%s) stopped when its soft limit of %g s was over", task->id,
+                 task->name, (double) slot->limit);
+  else
+    g_set_error (error, POOL_ERROR, POOL_ERROR_CANCELLED,
+                 "Task %" G_GUINT64_FORMAT " (%s) was cancelled and stopped", task->id, task->name);
+}
+
 static void
 reply_error (PoolRunner *self, GError *error, PoolRunnerReply *reply)
 {
+  if (G_UNLIKELY (self->task->slot != NULL))
+    explain_notice (self->task, self->task->slot, &error);
   pool_buffer_reset (&self->out);
   pool_error_encode (error, &self->out);
   g_error_free (error);
@@ -304,8 +324,10 @@ run_whole_batch (PoolRunner *self, const PoolFunction *function, const PoolRunne
 }
 
 static void
-reply_error_item (PoolBuffer *out, gsize start, GError *error)
+reply_error_item (PoolRunner *self, PoolBuffer *out, gsize start, GError *error)
 {
+  if (G_UNLIKELY (self->task->slot != NULL))
+    explain_notice (self->task, self->task->slot, &error);
   out->len = start; /* what the item had replied before it failed */
   pool_error_encode (error, out);
   g_error_free (error);
@@ -336,19 +358,27 @@ run_items (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall 
     }
 
   pool_buffer_reserve (out, header);
-  while (pool_progress_next (progress, call->n_items, done))
+  for (;;)
     {
       gsize size, start = out->len;
-      const guint8 *item = pool_packed_view_item (&view, done, &size, NULL);
+      const guint8 *item;
       guint64 flag = 0;
 
+      /* first the time: whoever sees that the item has started must not find the time of the one before */
+      if (G_UNLIKELY (self->since != NULL))
+        atomic_store_explicit (self->since, pool_now_ns (), memory_order_release);
+      if (!pool_progress_next (progress, call->n_items, done))
+        break;
+      item = pool_packed_view_item (&view, done, &size, NULL);
       if (!run_item (self, function, item, size, is_value, out, &error))
         {
-          reply_error_item (out, start, g_steal_pointer (&error));
+          reply_error_item (self, out, start, g_steal_pointer (&error));
           flag = POOL_PACKED_ERROR;
         }
       pool_packed_write (out->data + 8 + 8 * (gsize) done, (out->len - header) | flag);
       done++;
+      if (G_UNLIKELY (self->task->cancellable != NULL))
+        pool_task_forget_cancellable (self->task);
     }
 
   /* items were taken back: close the gap that their ends leave */
@@ -392,28 +422,52 @@ pool_runner_run (PoolRunner *self, const PoolFunction *function, const PoolRunne
     pool_task_forget_cancellable (task);
 }
 
-double
+static void
+begin_progress (PoolRingWorkerWords *words, const PoolRingSlot *slot, const PoolFunction *function)
+{
+  guint16 serial = slot->handle >> 32;
+
+  if ((slot->flags & POOL_CALL_PACKED) == 0)
+    pool_progress_begin_whole (&words->progress, serial, 1);
+  else if (function->kind == POOL_FUNCTION_BATCH && (slot->flags & POOL_CALL_VALUE) == 0)
+    pool_progress_begin_whole (&words->progress, serial, slot->n_items);
+  else
+    pool_progress_begin (&words->progress, serial, slot->n_items);
+}
+
+PoolRunnerOutcome
 pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
-                      const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply)
+                      const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply,
+                      double *run_time)
 {
   const PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, data, slot->size };
   PoolRingWorkerWords *words = worker->words;
   guint64 done = atomic_load_explicit (&words->done, memory_order_relaxed);
-  double run_time = 0;
   gint64 start = 0;
 
-  if (slot->flags & POOL_CALL_PACKED)
-    pool_progress_begin (&words->progress, slot->handle >> 32, slot->n_items);
+  *run_time = 0;
+  if (G_UNLIKELY (slot->flags & POOL_CALL_SYNACK))
+    {
+      pool_ring_worker_tell (worker, POOL_RING_ACCEPTED, slot, 0);
+      if (!pool_ring_worker_ask (worker, slot))
+        return POOL_RUNNER_REFUSED;
+    }
   if (slot->flags & POOL_CALL_TIMED)
     {
       start = pool_now_ns ();
-      atomic_store_explicit (&words->since, start, memory_order_relaxed);
+      atomic_store_explicit (&words->since, start, memory_order_release);
     }
+  pool_task_begin (self->task, worker, slot);
+  self->since = (slot->flags & POOL_CALL_LIMITED) != 0 ? &words->since : NULL;
+  begin_progress (words, slot, function);
+  if (G_UNLIKELY ((slot->flags & (POOL_CALL_ACK | POOL_CALL_SYNACK)) == POOL_CALL_ACK))
+    pool_ring_worker_tell (worker, POOL_RING_ACCEPTED, slot, 0);
+
   pool_runner_run (self, function, &call, &words->progress, reply);
   if (start != 0)
-    run_time = (pool_now_ns () - start) / 1e9;
+    *run_time = (pool_now_ns () - start) / 1e9;
   atomic_store_explicit (&words->done, done + 1, memory_order_relaxed);
-  return run_time;
+  return pool_progress_finish (&words->progress) ? POOL_RUNNER_DONE : POOL_RUNNER_DOOMED;
 }
 
 gboolean

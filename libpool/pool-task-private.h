@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pool-buffer-private.h"
+#include "pool-ring-private.h"
 #include "pool-task.h"
 
 G_BEGIN_DECLS
@@ -16,6 +17,8 @@ G_BEGIN_DECLS
 #define POOL_TASK_LARGE_MIN (64 * 1024)
 
 typedef guint8 *(*PoolTaskReserveFunc) (gpointer data, gsize size);
+/* Somebody has asked for the cancellable: from now on pool_task_notified() is to be called when a notice comes. */
+typedef void (*PoolTaskWatchFunc) (PoolTask *task, gpointer data);
 
 /* The running call; belongs to one worker, which reuses it for call after call. */
 struct _PoolTask
@@ -29,6 +32,13 @@ struct _PoolTask
   GVariant *static_args;
   GCancellable *cancellable; /* made when first asked for; with `cancelled`, under a lock of its own */
   gboolean cancelled;
+  _Atomic guint32 serial; /* of the hand-out; what notices go by */
+  float limit;            /* seconds until the first time limit, or 0 */
+  PoolRingWorker *ring;   /* to tell the manager something; NULL: there is none */
+  const PoolRingSlot *slot;
+  gint64 told_at; /* monotonic ns: when progress was told last */
+  PoolTaskWatchFunc watch; /* or NULL */
+  gpointer watch_data;
 
   const guint8 *args; /* the whole argument of a lone call on bytes, or NULL */
   gsize args_size;
@@ -47,6 +57,14 @@ PoolTask *pool_task_new (guint worker, GVariant *static_args);
 /* From another thread: tells the call that runs now, and those that come. */
 POOL_EXPORT
 void pool_task_cancel (PoolTask *self);
+/* From another thread: there is a notice, for the call that runs or for one before. */
+POOL_EXPORT
+void pool_task_notified (PoolTask *self);
+POOL_EXPORT
+PoolNotice pool_task_get_notice (PoolTask *self);
+/* The running call begins. */
+POOL_EXPORT
+void pool_task_begin (PoolTask *self, PoolRingWorker *ring, const PoolRingSlot *slot);
 /* The call has ended. */
 POOL_EXPORT
 void pool_task_forget_cancellable (PoolTask *self);

@@ -147,7 +147,8 @@ pool_task_get_static_args (PoolTask *self)
  * pool_task_get_cancellable:
  * @self: a task
  *
- * Gets what tells the task to stop early. Give it to whatever takes a cancellable.
+ * Gets what tells the task to stop early: it is cancelled when the caller cancels the call, or when its soft time limit
+ * is over. Give it to whatever takes a cancellable.
  *
  * Returns: (transfer none): a cancellable, owned by the task
  *
@@ -156,17 +157,139 @@ pool_task_get_static_args (PoolTask *self)
 GCancellable *
 pool_task_get_cancellable (PoolTask *self)
 {
+  gboolean is_new = FALSE, is_cancelled = FALSE;
+
   g_return_val_if_fail (POOL_IS_TASK (self), NULL);
 
   g_mutex_lock (&cancel_lock);
   if (self->cancellable == NULL)
     {
       self->cancellable = g_cancellable_new ();
-      if (self->cancelled)
-        g_cancellable_cancel (self->cancellable);
+      is_new = TRUE;
+      is_cancelled = self->cancelled;
     }
   g_mutex_unlock (&cancel_lock);
+  if (is_new && self->watch != NULL)
+    self->watch (self, self->watch_data);
+  /* also what came before there was anybody to tell */
+  if (is_new && (is_cancelled || pool_task_get_notice (self) != POOL_NOTICE_NONE))
+    g_cancellable_cancel (self->cancellable);
   return self->cancellable;
+}
+
+/* What this call, or this item of a batch, has been told, and no other. */
+PoolNotice
+pool_task_get_notice (PoolTask *self)
+{
+  guint64 notice;
+  PoolNotice kind;
+  guint item;
+
+  if (self->ring == NULL)
+    return POOL_NOTICE_NONE;
+  notice = atomic_load (&self->ring->words->notice);
+  kind = (notice >> 32) & 0xff;
+  item = notice >> 40;
+  if ((guint32) notice != atomic_load_explicit (&self->serial, memory_order_relaxed))
+    return POOL_NOTICE_NONE;
+  if (kind == POOL_NOTICE_SOFT_TIMEOUT &&
+      pool_progress_started (atomic_load (&self->ring->words->progress)) != item + 1)
+    return POOL_NOTICE_NONE;
+  return kind;
+}
+
+void
+pool_task_begin (PoolTask *self, PoolRingWorker *ring, const PoolRingSlot *slot)
+{
+  self->ring = ring;
+  self->slot = slot;
+  self->limit = slot->limit;
+  atomic_store_explicit (&self->serial, (guint32) (slot->handle >> 32), memory_order_relaxed);
+}
+
+void
+pool_task_notified (PoolTask *self)
+{
+  g_autoptr (GCancellable) cancellable = NULL;
+
+  g_mutex_lock (&cancel_lock);
+  /* a cancellable that is there was made by what runs now, whose notice this is or not */
+  if (self->cancellable != NULL && pool_task_get_notice (self) != POOL_NOTICE_NONE)
+    cancellable = g_object_ref (self->cancellable);
+  g_mutex_unlock (&cancel_lock);
+  if (cancellable != NULL)
+    g_cancellable_cancel (cancellable);
+}
+
+/**
+ * pool_task_get_deadline:
+ * @self: a task
+ *
+ * Gets when the first time limit of the call ends: the soft one, or, if it has none, the hard one. In a map each item has
+ * its own.
+ *
+ * Returns: monotonic time in microseconds, as [func@GLib.get_monotonic_time]; 0 if there is no limit
+ *
+ * Since: 1.0
+ */
+gint64
+pool_task_get_deadline (PoolTask *self)
+{
+  g_return_val_if_fail (POOL_IS_TASK (self), 0);
+
+  if (self->ring == NULL || self->limit <= 0)
+    return 0;
+  return atomic_load_explicit (&self->ring->words->since, memory_order_relaxed) / 1000 +
+         (gint64) (self->limit * G_USEC_PER_SEC);
+}
+
+/**
+ * pool_task_is_soft_timed_out:
+ * @self: a task
+ *
+ * Tells whether the call has run over its soft limit, and should clean up and return. Its cancellable is cancelled then,
+ * too, and in a worker process SIGUSR1 has interrupted the system call that it was in.
+ *
+ * Returns: %TRUE if it has
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_task_is_soft_timed_out (PoolTask *self)
+{
+  g_return_val_if_fail (POOL_IS_TASK (self), FALSE);
+
+  return pool_task_get_notice (self) == POOL_NOTICE_SOFT_TIMEOUT;
+}
+
+/* Progress is told at most so often, but for the end. */
+#define TELL_NS (20 * 1000 * 1000)
+
+/**
+ * pool_task_set_progress:
+ * @self: a task
+ * @fraction: how much is done, from 0 to 1
+ *
+ * Tells how far the call is; it shows as [property@AsyncResult:progress]. Cheap enough for an inner loop: it is passed
+ * on at most every 20 ms. Only for the thread that the function was called in. In a map it counts for nothing, as
+ * there the items that have ended do.
+ *
+ * Since: 1.0
+ */
+void
+pool_task_set_progress (PoolTask *self, double fraction)
+{
+  gint64 now;
+
+  g_return_if_fail (POOL_IS_TASK (self));
+
+  if (self->ring == NULL || self->slot->flags & POOL_CALL_PACKED)
+    return;
+  now = pool_now_ns ();
+  if (fraction < 1 && now - self->told_at < TELL_NS)
+    return;
+  self->told_at = now;
+  pool_ring_worker_tell (self->ring, POOL_RING_PROGRESS, self->slot, CLAMP (fraction, 0, 1));
 }
 
 void

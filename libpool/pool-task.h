@@ -23,6 +23,12 @@ GVariant *pool_task_get_static_args (PoolTask *self);
 POOL_AVAILABLE_IN_ALL
 GCancellable *pool_task_get_cancellable (PoolTask *self);
 POOL_AVAILABLE_IN_ALL
+gint64 pool_task_get_deadline (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_task_is_soft_timed_out (PoolTask *self);
+POOL_AVAILABLE_IN_ALL
+void pool_task_set_progress (PoolTask *self, double fraction);
+POOL_AVAILABLE_IN_ALL
 void pool_task_reply (PoolTask *self, const guint8 *data, gsize size);
 POOL_AVAILABLE_IN_ALL
 guint8 *pool_task_reserve_reply (PoolTask *self, gsize size);

@@ -113,17 +113,18 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
       header->initializer = number + 1;
     }
   publish_functions (self);
+  header->max_memory = config->max_memory_per_child;
   return write_value (self, config->static_args, &header->static_args, &header->static_args_size,
                       error) &&
          write_value (self, config->initargs, &header->initargs, &header->initargs_size, error);
 }
 
 static gboolean
-make_memory (PoolForkBackend *self, guint processes, GError **error)
+make_memory (PoolForkBackend *self, const PoolBackendConfig *config, GError **error)
 {
   guint n_slots, n_results, max_workers;
 
-  pool_local_backend_plan (processes, &n_slots, &n_results, &max_workers);
+  pool_local_backend_plan (config, &n_slots, &n_results, &max_workers);
   self->shm = pool_shm_new (pool_ring_size (n_slots, n_results, max_workers), max_workers, error);
   if (self->shm == NULL)
     return FALSE;
@@ -136,18 +137,18 @@ make_memory (PoolForkBackend *self, guint processes, GError **error)
       return FALSE;
     }
   return pool_local_backend_open (POOL_LOCAL_BACKEND (self),
-                                  pool_shm_at (self->shm, self->shm->header->ring), processes, error);
+                                  pool_shm_at (self->shm, self->shm->header->ring), config, error);
 }
 
 static guint32
-prepare_worker (PoolForkBackend *self, guint worker)
+prepare_worker (PoolForkBackend *self, guint worker, gboolean first)
 {
   PoolForkWorker *info = &self->workers[worker];
 
   *info = (PoolForkWorker){ .incarnation = ++self->next_incarnation };
   /* 30 bits of it fit into a slot's word */
   self->next_incarnation &= (1u << 30) - 1;
-  pool_ring_worker_add (&POOL_LOCAL_BACKEND (self)->ring, worker, info->incarnation);
+  pool_local_backend_add_worker (POOL_LOCAL_BACKEND (self), worker, info->incarnation, first);
   return info->incarnation;
 }
 
@@ -159,12 +160,12 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
 
   /* once here rather than once in each worker */
   g_type_ensure (POOL_TYPE_TASK);
-  if (!make_memory (self, config->processes, error) || !write_config (self, config, error))
+  if (!make_memory (self, config, error) || !write_config (self, config, error))
     return FALSE;
 
   for (guint i = 0; i < config->processes; i++)
     {
-      guint32 incarnation = prepare_worker (self, i);
+      guint32 incarnation = prepare_worker (self, i, TRUE);
 
       if (i == 0)
         first = incarnation;
@@ -184,17 +185,6 @@ pool_fork_backend_get_flags (PoolBackend *backend)
 }
 
 /* --- workers come and go --- */
-
-static int
-free_index (PoolForkBackend *self)
-{
-  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
-
-  for (guint i = 0; i < ring->max_workers; i++)
-    if (!ring->alive[i])
-      return i;
-  return -1;
-}
 
 static void
 cannot_start (PoolForkBackend *self, guint worker, const char *why)
@@ -233,7 +223,7 @@ pool_fork_backend_add_workers (PoolBackend *backend, guint n)
   for (guint i = 0; i < n; i++)
     {
       g_autoptr (GError) error = NULL;
-      int worker = free_index (self);
+      int worker = pool_local_backend_free_index (POOL_LOCAL_BACKEND (self));
       PoolControlMessage message = { .type = POOL_CONTROL_SPAWN, .worker = worker, .n = 1 };
 
       if (worker < 0)
@@ -243,7 +233,7 @@ pool_fork_backend_add_workers (PoolBackend *backend, guint n)
           cannot_start (self, worker, error->message);
           return;
         }
-      message.incarnation = prepare_worker (self, worker);
+      message.incarnation = prepare_worker (self, worker, FALSE);
       order (self, &message);
     }
 }
@@ -595,6 +585,14 @@ pool_fork_backend_handle_message (PoolLocalBackend *local, guint worker,
     }
 }
 
+/* The task is told by a word in shared memory; the signal wakes it from a system call. */
+static void
+pool_fork_backend_notify (PoolBackend *backend, guint worker, guint64 handle, guint item, guint notice)
+{
+  POOL_BACKEND_CLASS (pool_fork_backend_parent_class)->notify (backend, worker, handle, item, notice);
+  pool_fork_backend_kill_worker (backend, worker, SIGUSR1);
+}
+
 /* --- the end --- */
 
 static void
@@ -705,6 +703,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   backend_class->add_workers = pool_fork_backend_add_workers;
   backend_class->retire_worker = pool_fork_backend_retire_worker;
   backend_class->kill_worker = pool_fork_backend_kill_worker;
+  backend_class->notify = pool_fork_backend_notify;
   backend_class->alloc_payload = pool_fork_backend_alloc_payload;
   backend_class->free_payload = pool_fork_backend_free_payload;
   backend_class->wrap_payload = pool_fork_backend_wrap_payload;

@@ -8,6 +8,11 @@
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,6 +29,9 @@ typedef struct
   guint32 grant_seen;
   guint8 *extent; /* granted, or NULL */
   gsize extent_size;
+
+  int statm_fd; /* -1: memory is not looked at */
+  gboolean watches; /* the thread that looks for notices is there */
 } Worker;
 
 static const PoolFunction *
@@ -231,7 +239,105 @@ publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run
   pool_buffer_clear (&buffer);
 }
 
+/* --- what the manager says --- */
+
+/* A task has asked for its cancellable: from now on a thread waits for notices. Other workers stay without threads. */
+static gpointer
+watch_notices (gpointer data)
+{
+  Worker *self = data;
+  _Atomic guint32 *seq = &self->ring.words->notice_seq;
+  guint32 seen = atomic_load (seq);
+
+  for (;;)
+    {
+      pool_task_notified (self->runner.task);
+      while (atomic_load (seq) == seen)
+        pool_futex_wait (seq, seen, -1);
+      seen = atomic_load (seq);
+    }
+  return NULL;
+}
+
+static void
+start_watching (PoolTask *task, gpointer data)
+{
+  Worker *self = data;
+  sigset_t all, old;
+  GThread *thread;
+
+  if (self->watches)
+    return;
+  /* signals are for the task's thread */
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &old);
+  thread = g_thread_try_new ("pool-notices", watch_notices, self, NULL);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  self->watches = thread != NULL;
+  g_clear_pointer (&thread, g_thread_unref);
+}
+
+/* It only has to interrupt a system call; what it means is in the words. */
+static void
+ignore_signal (int signum)
+{
+}
+
+static void
+catch_notices (Worker *self)
+{
+  const struct sigaction action = { .sa_handler = ignore_signal };
+
+  sigaction (SIGUSR1, &action, NULL);
+  self->runner.task->watch = start_watching;
+  self->runner.task->watch_data = self;
+}
+
+/* The manager has given this worker up: it may have a signal on its way, and gets the last word in any case. */
+static void G_GNUC_NORETURN
+await_death (void)
+{
+  sigset_t none;
+
+  for (int i = 1; i < NSIG; i++)
+    signal (i, SIG_DFL);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  for (;;)
+    pause ();
+}
+
 /* --- the loop --- */
+
+/* KiB resident, or 0 */
+static guint64
+read_rss (Worker *self)
+{
+  char text[128];
+  unsigned long long pages;
+  ssize_t n = pread (self->statm_fd, text, sizeof text - 1, 0);
+
+  if (n <= 0)
+    return 0;
+  text[n] = '\0';
+  return sscanf (text, "%*u %llu", &pages) == 1 ? pages * sysconf (_SC_PAGESIZE) / 1024 : 0;
+}
+
+static void
+watch_memory (Worker *self)
+{
+  self->statm_fd = -1;
+  if (self->shm->header->max_memory != 0)
+    self->statm_fd = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
+static void
+hand_back (Worker *self, const PoolRingSlot *slot)
+{
+  fill_result (self, pool_ring_result_reserve (&self->ring), slot,
+               POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, 0);
+  pool_ring_result_publish (&self->ring);
+}
 
 static void
 run_slot (Worker *self, PoolRingSlot *slot)
@@ -249,8 +355,20 @@ run_slot (Worker *self, PoolRingSlot *slot)
       publish_error (self, slot, error, 0);
       return;
     }
-  run_time = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply);
-  publish (self, slot, data, &reply, run_time);
+  switch (pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time))
+    {
+    case POOL_RUNNER_DONE:
+      publish (self, slot, data, &reply, run_time);
+      break;
+    case POOL_RUNNER_REFUSED:
+      hand_back (self, slot);
+      break;
+    case POOL_RUNNER_DOOMED:
+    default:
+      await_death ();
+    }
+  if (G_UNLIKELY (self->statm_fd >= 0) && read_rss (self) > self->shm->header->max_memory)
+    pool_ring_worker_leave (&self->ring);
 }
 
 static GVariant *
@@ -311,6 +429,8 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTab
 
   self.runner.task->reserve = reserve_extent;
   self.runner.task->reserve_data = &self;
+  catch_notices (&self);
+  watch_memory (&self);
 
   if (!initialize (&self, &error))
     {

@@ -101,15 +101,29 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
 }
 
 static void
+hand_back (Worker *self, const PoolRingSlot *slot)
+{
+  begin_result (self, slot, POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, 0);
+  pool_ring_result_publish (&self->ring);
+}
+
+/* FALSE: the manager has given this thread up. */
+static gboolean
 run_slot (Worker *self, PoolRingSlot *slot)
 {
   const guint8 *data =
       slot->flags & POOL_RING_DATA_INLINE ? slot->bytes : GSIZE_TO_POINTER (slot->data);
   PoolRunnerReply reply;
-  double run_time = pool_runner_run_slot (&self->runner, &self->ring, slot,
-                                          self->backend->functions[slot->function], data, &reply);
+  double run_time;
+  PoolRunnerOutcome outcome =
+      pool_runner_run_slot (&self->runner, &self->ring, slot,
+                            self->backend->functions[slot->function], data, &reply, &run_time);
 
-  publish (self, slot, data, &reply, run_time);
+  if (outcome == POOL_RUNNER_DONE)
+    publish (self, slot, data, &reply, run_time);
+  else if (outcome == POOL_RUNNER_REFUSED)
+    hand_back (self, slot);
+  return outcome != POOL_RUNNER_DOOMED;
 }
 
 static void
@@ -137,8 +151,8 @@ worker_thread (gpointer data)
                               backend->initargs, &error))
     {
       send_message (self, POOL_RING_STARTED, NULL);
-      while ((slot = pool_ring_claim (&self->ring)) != NULL)
-        run_slot (self, slot);
+      while ((slot = pool_ring_claim (&self->ring)) != NULL && run_slot (self, slot))
+        ;
     }
   else
     send_message (self, POOL_RING_STARTED_BAD, error);
@@ -173,7 +187,7 @@ pool_threads_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks,
 }
 
 static void
-start_worker (PoolThreadsBackend *self, guint index)
+start_worker (PoolThreadsBackend *self, guint index, gboolean first)
 {
   PoolLocalBackend *local = POOL_LOCAL_BACKEND (self);
   g_autofree char *name = g_strdup_printf ("pool-%u", index);
@@ -181,7 +195,7 @@ start_worker (PoolThreadsBackend *self, guint index)
   GError *error = NULL;
 
   self->next_incarnation = (self->next_incarnation + 1) & ((1u << 30) - 1);
-  pool_ring_worker_add (&local->ring, index, self->next_incarnation);
+  pool_local_backend_add_worker (local, index, self->next_incarnation, first);
   worker->backend = self;
   worker->engine = pool_engine_ref (POOL_BACKEND (self)->engine);
   pool_ring_worker_attach (&worker->ring, self->memory, index, local->event_fd);
@@ -222,7 +236,7 @@ pool_threads_backend_start (PoolBackend *backend, const PoolBackendConfig *confi
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
   guint n_slots, n_results, max_workers;
 
-  pool_local_backend_plan (config->processes, &n_slots, &n_results, &max_workers);
+  pool_local_backend_plan (config, &n_slots, &n_results, &max_workers);
   self->memory_size = pool_ring_size (n_slots, n_results, max_workers);
   self->memory = mmap (NULL, self->memory_size, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -234,7 +248,7 @@ pool_threads_backend_start (PoolBackend *backend, const PoolBackendConfig *confi
       return FALSE;
     }
   if (!write_config (self, config, error) ||
-      !pool_local_backend_open (POOL_LOCAL_BACKEND (self), self->memory, config->processes, error))
+      !pool_local_backend_open (POOL_LOCAL_BACKEND (self), self->memory, config, error))
     return FALSE;
 
   publish_functions (self);
@@ -242,7 +256,7 @@ pool_threads_backend_start (PoolBackend *backend, const PoolBackendConfig *confi
   g_ptr_array_set_size (self->workers, max_workers);
   self->start_errors = g_new0 (GError *, max_workers);
   for (guint i = 0; i < config->processes; i++)
-    start_worker (self, i);
+    start_worker (self, i, TRUE);
   return TRUE;
 }
 
@@ -250,14 +264,10 @@ static void
 pool_threads_backend_add_workers (PoolBackend *backend, guint n)
 {
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
-  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+  int index;
 
-  for (guint i = 0; i < ring->max_workers && n > 0; i++)
-    if (!ring->alive[i])
-      {
-        start_worker (self, i);
-        n--;
-      }
+  while (n-- > 0 && (index = pool_local_backend_free_index (POOL_LOCAL_BACKEND (self))) >= 0)
+    start_worker (self, index, FALSE);
 }
 
 static void
@@ -269,10 +279,30 @@ pool_threads_backend_retire_worker (PoolBackend *backend, guint worker)
   pool_ring_retire (&POOL_LOCAL_BACKEND (self)->ring, worker);
 }
 
+/* A thread cannot be ended. Its task was doomed, so it will publish nothing and then end by itself: until then it is let go of. */
 static void
 pool_threads_backend_kill_worker (PoolBackend *backend, guint worker, int signum)
 {
-  /* flags say that it cannot: nobody asks */
+  pool_local_backend_abandon (POOL_LOCAL_BACKEND (backend), worker);
+}
+
+static void
+notify_task (gpointer data)
+{
+  g_autoptr (PoolTask) task = data;
+
+  pool_task_notified (task);
+}
+
+static void
+pool_threads_backend_notify (PoolBackend *backend, guint worker, guint64 handle, guint item, guint notice)
+{
+  PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
+
+  POOL_BACKEND_CLASS (pool_threads_backend_parent_class)->notify (backend, worker, handle, item, notice);
+  /* a cancellable calls back */
+  pool_engine_defer_locked (backend->engine, notify_task,
+                            g_object_ref (((Worker *) self->workers->pdata[worker])->task));
 }
 
 static void
@@ -337,9 +367,9 @@ pool_threads_backend_open_result (PoolLocalBackend *local, guint worker,
 }
 
 static void
-cancel_task (Worker *worker)
+cancel_task (gpointer data)
 {
-  g_autoptr (PoolTask) task = g_object_ref (worker->task);
+  g_autoptr (PoolTask) task = data;
 
   pool_task_cancel (task);
 }
@@ -356,7 +386,8 @@ pool_threads_backend_stop (PoolBackend *backend, gboolean now)
       pool_local_backend_withdraw (POOL_LOCAL_BACKEND (self));
       for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
         if (self->workers->pdata[i] != NULL)
-          cancel_task (self->workers->pdata[i]);
+          pool_engine_defer_locked (backend->engine, cancel_task,
+                                    g_object_ref (((Worker *) self->workers->pdata[i])->task));
     }
   pool_ring_stop (&POOL_LOCAL_BACKEND (self)->ring);
 }
@@ -406,6 +437,7 @@ pool_threads_backend_class_init (PoolThreadsBackendClass *klass)
   backend_class->add_workers = pool_threads_backend_add_workers;
   backend_class->retire_worker = pool_threads_backend_retire_worker;
   backend_class->kill_worker = pool_threads_backend_kill_worker;
+  backend_class->notify = pool_threads_backend_notify;
   backend_class->submit = pool_threads_backend_submit;
   backend_class->stop = pool_threads_backend_stop;
   backend_class->finish = pool_threads_backend_finish;

@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-manager-private.h"
+
+#include "pool-enum-types.h"
+#include "pool-init.h"
+
+/* What a pool is set up with, and what it says of itself: its properties. */
+
+enum
+{
+  PROP_0,
+  PROP_BACKEND,
+  PROP_PROCESSES,
+  PROP_START_METHOD,
+  PROP_TARGET,
+  PROP_TARGET_TYPE,
+  PROP_STATIC_ARGS,
+  PROP_RESILIENT,
+  PROP_MAX_RETRIES,
+  PROP_MAX_RESTARTS,
+  PROP_MAX_RESTART_FREQ,
+  PROP_QUEUE_SIZE,
+  PROP_ORDERED,
+  PROP_DAEMON,
+  PROP_THREADS,
+  PROP_TIMEOUT,
+  PROP_SOFT_TIMEOUT,
+  PROP_ENABLE_TIMEOUTS,
+  PROP_LOST_WORKER_TIMEOUT,
+  PROP_GRACE,
+  PROP_MAX_TASKS_PER_CHILD,
+  PROP_MAX_MEMORY_PER_CHILD,
+  PROP_ALLOW_RESTART,
+  PROP_SYNACK,
+  PROP_PUTLOCKS,
+  PROP_SEMAPHORE,
+  PROP_MIN_PROCESSES,
+  PROP_MAX_PROCESSES,
+  PROP_IDLE_TIME,
+  PROP_REPORT_TASKS,
+  PROP_STATE,
+  PROP_N_WORKERS,
+  PROP_N_PENDING,
+  PROP_N_RUNNING,
+  PROP_N_DONE,
+  PROP_N_FAILED,
+  PROP_N_RETRIED,
+  PROP_N_RESTARTS,
+  PROP_N_ABANDONED,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+static guint
+count_running (PoolEngine *engine)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < engine->workers->len; i++)
+    {
+      PoolWorker *worker = engine->workers->pdata[i];
+      PoolBackendWorker now = { 0 };
+
+      if (worker != NULL && worker->up && engine->backend != NULL)
+        POOL_BACKEND_GET_CLASS (engine->backend)->get_worker (engine->backend, worker->id, &now);
+      n += now.handle != 0;
+    }
+  return n;
+}
+
+static void
+get_statistic (PoolManager *self, guint prop_id, GValue *value)
+{
+  PoolEngine *engine = self->engine;
+
+  pool_engine_lock (engine);
+  switch (prop_id)
+    {
+    case PROP_STATE:
+      g_value_set_enum (value, engine->state);
+      break;
+    case PROP_N_WORKERS:
+      g_value_set_uint (value, engine->n_alive);
+      break;
+    case PROP_N_PENDING:
+      g_value_set_uint64 (value, engine->ledger.n_records);
+      break;
+    case PROP_N_RUNNING:
+      g_value_set_uint (value, count_running (engine));
+      break;
+    case PROP_N_DONE:
+      g_value_set_uint64 (value, engine->counters.n_done);
+      break;
+    case PROP_N_FAILED:
+      g_value_set_uint64 (value, engine->counters.n_failed);
+      break;
+    case PROP_N_RETRIED:
+      g_value_set_uint64 (value, engine->counters.n_retried);
+      break;
+    case PROP_N_ABANDONED:
+      g_value_set_uint (value, engine->n_abandoned);
+      break;
+    case PROP_N_RESTARTS:
+    default:
+      g_value_set_uint64 (value, engine->counters.n_restarts);
+      break;
+    }
+  pool_engine_unlock (engine);
+}
+
+/* Limits of tasks and workers. */
+static void
+get_limit (PoolManager *self, guint prop_id, GValue *value)
+{
+  PoolEngineSettings *settings = &self->engine->settings;
+
+  switch (prop_id)
+    {
+    case PROP_TIMEOUT:
+      g_value_set_double (value, settings->timeout);
+      break;
+    case PROP_SOFT_TIMEOUT:
+      g_value_set_double (value, settings->soft_timeout);
+      break;
+    case PROP_ENABLE_TIMEOUTS:
+      g_value_set_boolean (value, settings->enable_timeouts);
+      break;
+    case PROP_LOST_WORKER_TIMEOUT:
+      g_value_set_double (value, settings->lost_worker_timeout);
+      break;
+    case PROP_GRACE:
+      g_value_set_double (value, settings->grace);
+      break;
+    case PROP_MAX_TASKS_PER_CHILD:
+      g_value_set_uint (value, settings->backend.max_tasks_per_child);
+      break;
+    case PROP_MAX_MEMORY_PER_CHILD:
+      g_value_set_uint64 (value, settings->backend.max_memory_per_child);
+      break;
+    case PROP_ALLOW_RESTART:
+      g_value_set_boolean (value, self->allow_restart);
+      break;
+    case PROP_SYNACK:
+      g_value_set_boolean (value, settings->synack);
+      break;
+    case PROP_PUTLOCKS:
+      g_value_set_boolean (value, settings->putlocks);
+      break;
+    case PROP_SEMAPHORE:
+      g_value_set_uint (value, settings->slots);
+      break;
+    case PROP_MIN_PROCESSES:
+      g_value_set_uint (value, settings->min_processes);
+      break;
+    case PROP_MAX_PROCESSES:
+      g_value_set_uint (value, settings->max_processes);
+      break;
+    case PROP_IDLE_TIME:
+      g_value_set_double (value, settings->idle_time);
+      break;
+    case PROP_REPORT_TASKS:
+      g_value_set_boolean (value, settings->report_tasks);
+      break;
+    default:
+      break;
+    }
+}
+
+static gboolean
+set_limit (PoolManager *self, guint prop_id, const GValue *value)
+{
+  PoolEngineSettings *settings = &self->engine->settings;
+
+  switch (prop_id)
+    {
+    case PROP_TIMEOUT:
+      settings->timeout = g_value_get_double (value);
+      break;
+    case PROP_SOFT_TIMEOUT:
+      settings->soft_timeout = g_value_get_double (value);
+      break;
+    case PROP_ENABLE_TIMEOUTS:
+      settings->enable_timeouts = g_value_get_boolean (value);
+      break;
+    case PROP_LOST_WORKER_TIMEOUT:
+      settings->lost_worker_timeout = g_value_get_double (value);
+      break;
+    case PROP_GRACE:
+      settings->grace = g_value_get_double (value);
+      break;
+    case PROP_MAX_TASKS_PER_CHILD:
+      settings->backend.max_tasks_per_child = g_value_get_uint (value);
+      break;
+    case PROP_MAX_MEMORY_PER_CHILD:
+      settings->backend.max_memory_per_child = g_value_get_uint64 (value);
+      break;
+    case PROP_ALLOW_RESTART:
+      self->allow_restart = g_value_get_boolean (value);
+      break;
+    case PROP_SYNACK:
+      settings->synack = g_value_get_boolean (value);
+      break;
+    case PROP_PUTLOCKS:
+      settings->putlocks = g_value_get_boolean (value);
+      break;
+    case PROP_SEMAPHORE:
+      settings->slots = g_value_get_uint (value);
+      break;
+    case PROP_MIN_PROCESSES:
+      settings->min_processes = g_value_get_uint (value);
+      break;
+    case PROP_MAX_PROCESSES:
+      settings->max_processes = g_value_get_uint (value);
+      break;
+    case PROP_IDLE_TIME:
+      settings->idle_time = g_value_get_double (value);
+      break;
+    case PROP_REPORT_TASKS:
+      settings->report_tasks = g_value_get_boolean (value);
+      break;
+    default:
+      return FALSE;
+    }
+  return TRUE;
+}
+
+void
+pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  PoolManager *self = POOL_MANAGER (object);
+  PoolEngineSettings *settings = &self->engine->settings;
+
+  switch (prop_id)
+    {
+    case PROP_BACKEND:
+      g_value_set_string (value, self->backend);
+      break;
+    case PROP_PROCESSES:
+      g_value_set_int (value, self->processes_set ? self->processes : (int) pool_cpu_count ());
+      break;
+    case PROP_START_METHOD:
+      g_value_set_enum (value, settings->backend.start_method);
+      break;
+    case PROP_TARGET:
+      g_value_set_string (value, self->target);
+      break;
+    case PROP_TARGET_TYPE:
+      g_value_set_gtype (value, self->target_type);
+      break;
+    case PROP_STATIC_ARGS:
+      g_value_set_variant (value, settings->backend.static_args);
+      break;
+    case PROP_RESILIENT:
+      g_value_set_boolean (value, settings->resilient);
+      break;
+    case PROP_MAX_RETRIES:
+      g_value_set_uint (value, settings->max_retries);
+      break;
+    case PROP_MAX_RESTARTS:
+      g_value_set_uint (value, settings->max_restarts);
+      break;
+    case PROP_MAX_RESTART_FREQ:
+      g_value_set_double (value, settings->max_restart_freq);
+      break;
+    case PROP_QUEUE_SIZE:
+      g_value_set_uint (value, self->queue.size);
+      break;
+    case PROP_ORDERED:
+      g_value_set_boolean (value, self->queue.ordered);
+      break;
+    case PROP_DAEMON:
+      g_value_set_boolean (value, self->daemon);
+      break;
+    case PROP_THREADS:
+      g_value_set_boolean (value, settings->threads);
+      break;
+    default:
+      if (prop_id >= PROP_STATE)
+        get_statistic (self, prop_id, value);
+      else
+        get_limit (self, prop_id, value);
+      break;
+    }
+}
+
+void
+pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec)
+{
+  PoolManager *self = POOL_MANAGER (object);
+  PoolEngineSettings *settings = &self->engine->settings;
+
+  /* what a pool was started with stays: check_settable() in the setters that can fail says so */
+  if (self->engine->state != POOL_STATE_NEW)
+    {
+      g_critical ("Property \"%s\" cannot be changed once the pool has started", pspec->name);
+      return;
+    }
+
+  switch (prop_id)
+    {
+    case PROP_BACKEND:
+      g_free (self->backend);
+      self->backend = g_value_dup_string (value);
+      break;
+    case PROP_PROCESSES:
+      self->processes = g_value_get_int (value);
+      self->processes_set = TRUE;
+      break;
+    case PROP_START_METHOD:
+      settings->backend.start_method = g_value_get_enum (value);
+      break;
+    case PROP_TARGET:
+      g_free (self->target);
+      self->target = g_value_dup_string (value);
+      break;
+    case PROP_TARGET_TYPE:
+      self->target_type = g_value_get_gtype (value);
+      break;
+    case PROP_STATIC_ARGS:
+      g_clear_pointer (&settings->backend.static_args, g_variant_unref);
+      settings->backend.static_args = g_value_dup_variant (value);
+      break;
+    case PROP_RESILIENT:
+      settings->resilient = g_value_get_boolean (value);
+      break;
+    case PROP_MAX_RETRIES:
+      settings->max_retries = g_value_get_uint (value);
+      break;
+    case PROP_MAX_RESTARTS:
+      settings->max_restarts = g_value_get_uint (value);
+      break;
+    case PROP_MAX_RESTART_FREQ:
+      settings->max_restart_freq = g_value_get_double (value);
+      break;
+    case PROP_QUEUE_SIZE:
+      self->queue.size = g_value_get_uint (value);
+      break;
+    case PROP_ORDERED:
+      self->queue.ordered = g_value_get_boolean (value);
+      break;
+    case PROP_DAEMON:
+      self->daemon = g_value_get_boolean (value);
+      break;
+    case PROP_THREADS:
+      settings->threads = g_value_get_boolean (value);
+      break;
+    default:
+      if (!set_limit (self, prop_id, value))
+        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_settings (void)
+{
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * PoolManager:backend:
+   *
+   * What runs the tasks: `fork`, `threads`, or the name of another module; see [func@list_backends].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BACKEND] = g_param_spec_string ("backend", NULL, NULL, "fork", flags);
+
+  /**
+   * PoolManager:processes:
+   *
+   * The number of workers; the default is [func@cpu_count]. A number below 1 makes [method@Manager.start] fail.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PROCESSES] =
+      g_param_spec_int ("processes", NULL, NULL, G_MININT, G_MAXINT, 1, flags);
+
+  /**
+   * PoolManager:start-method:
+   *
+   * How worker processes are made.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_START_METHOD] =
+      g_param_spec_enum ("start-method", NULL, NULL, POOL_TYPE_START_METHOD,
+                         POOL_START_METHOD_AUTO, flags);
+
+  /**
+   * PoolManager:target:
+   *
+   * The task that is meant where none is named: by [method@Manager.put], and by calls with %NULL for a task.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, NULL, flags);
+
+  /**
+   * PoolManager:target-type:
+   *
+   * A subclass of [class@Process] whose `run` is the pool's target, instead of a function.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET_TYPE] =
+      g_param_spec_gtype ("target-type", NULL, NULL, G_TYPE_NONE, flags);
+
+  /**
+   * PoolManager:static-args: (setter set_static_args)
+   *
+   * A tuple that is sent to each worker once and appended to the arguments of each call; a [class@Process] gets it when it
+   * is made instead.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_STATIC_ARGS] =
+      g_param_spec_variant ("static-args", NULL, NULL, G_VARIANT_TYPE_TUPLE, NULL, flags);
+
+  /**
+   * PoolManager:resilient:
+   *
+   * Run a task again whose worker died. If %FALSE, it fails with %POOL_ERROR_WORKER_LOST, and no task is ever started
+   * twice.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESILIENT] = g_param_spec_boolean ("resilient", NULL, NULL, TRUE, flags);
+
+  /**
+   * PoolManager:max-retries:
+   *
+   * A task that has taken down this many workers fails with %POOL_ERROR_WORKER_LOST.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RETRIES] =
+      g_param_spec_uint ("max-retries", NULL, NULL, 0, G_MAXUINT16, 3, flags);
+
+  /**
+   * PoolManager:max-restarts:
+   *
+   * How many workers may be replaced within [property@Manager:max-restart-freq] seconds before the pool gives up and
+   * is %POOL_STATE_BROKEN; 0: 100 for each worker.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RESTARTS] =
+      g_param_spec_uint ("max-restarts", NULL, NULL, 0, G_MAXUINT, 0, flags);
+
+  /**
+   * PoolManager:max-restart-freq:
+   *
+   * The time in seconds within which [property@Manager:max-restarts] are counted.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RESTART_FREQ] =
+      g_param_spec_double ("max-restart-freq", NULL, NULL, 0, 1e9, 1, flags);
+
+  /**
+   * PoolManager:queue-size:
+   *
+   * How many items [method@Manager.put] takes, beyond those that workers are busy with, before it waits; 0: two for
+   * each worker.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_QUEUE_SIZE] = g_param_spec_uint ("queue-size", NULL, NULL, 0, G_MAXINT, 0, flags);
+
+  /**
+   * PoolManager:ordered:
+   *
+   * Whether [method@Manager.get] gives results in the order of [method@Manager.put] rather than as they are ready.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ORDERED] = g_param_spec_boolean ("ordered", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:daemon:
+   *
+   * Whether dropping the pool ends its workers at once. If %FALSE, it waits until they have done all that was
+   * submitted.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_DAEMON] = g_param_spec_boolean ("daemon", NULL, NULL, TRUE, flags);
+
+  /**
+   * PoolManager:threads:
+   *
+   * Whether a thread of the pool keeps it going when nobody waits for a result. If %FALSE, the main context of the
+   * thread that made the pool does, and calls that wait do.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_THREADS] = g_param_spec_boolean ("threads", NULL, NULL, TRUE, flags);
+}
+
+static void
+install_limits (void)
+{
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * PoolManager:timeout:
+   *
+   * The hard time limit of each task, in seconds; 0: none. The time begins when a worker starts the task (in a map: the item). A worker
+   * that runs over it is killed with all that it has started, and replaced; the task fails with %POOL_ERROR_TIMED_OUT. A thread
+   * cannot be killed: it is abandoned, counted in [property@Manager:n-abandoned], and replaced.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TIMEOUT] = g_param_spec_double ("timeout", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
+
+  /**
+   * PoolManager:soft-timeout:
+   *
+   * The soft time limit of each task, in seconds; 0: none. A task that runs over it is told, so that it can clean up: its cancellable
+   * is cancelled, [method@Task.is_soft_timed_out] is %TRUE, and in a worker process SIGUSR1 interrupts a system call. If it then
+   * fails with %G_IO_ERROR_CANCELLED, the call fails with %POOL_ERROR_SOFT_TIMED_OUT; a result counts as usual.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOFT_TIMEOUT] = g_param_spec_double ("soft-timeout", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
+
+  /**
+   * PoolManager:enable-timeouts:
+   *
+   * Whether time limits count. If %FALSE, tasks have none, whatever the pool and the calls say.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ENABLE_TIMEOUTS] = g_param_spec_boolean ("enable-timeouts", NULL, NULL, TRUE, flags);
+
+  /**
+   * PoolManager:lost-worker-timeout:
+   *
+   * How long a result may still arrive, in seconds, after its worker is gone. It matters where results travel: those of a worker on this
+   * machine have been taken before its end is dealt with.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOST_WORKER_TIMEOUT] = g_param_spec_double ("lost-worker-timeout", NULL, NULL, 0, 1e9, 10, flags);
+
+  /**
+   * PoolManager:grace:
+   *
+   * The time in seconds that a running task has to stop by itself when it is cancelled, or its worker when it is sent a signal, before
+   * the worker is killed.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_GRACE] = g_param_spec_double ("grace", NULL, NULL, 0, 1e9, 2, flags);
+
+  /**
+   * PoolManager:max-tasks-per-child:
+   *
+   * After so many tasks (a chunk of a map is one) a worker is replaced by a fresh one; 0: never. It goes when its successor is up, and
+   * the workers that are made with the pool have shorter lives, so that they do not all go together.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_TASKS_PER_CHILD] = g_param_spec_uint ("max-tasks-per-child", NULL, NULL, 0, G_MAXINT, 0, flags);
+
+  /**
+   * PoolManager:max-memory-per-child:
+   *
+   * A worker that has more than so many KiB resident after a task is replaced by a fresh one; 0: never. For backends whose workers are
+   * processes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_MEMORY_PER_CHILD] = g_param_spec_uint64 ("max-memory-per-child", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:allow-restart:
+   *
+   * Whether [method@Manager.restart] is permitted.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ALLOW_RESTART] = g_param_spec_boolean ("allow-restart", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:synack:
+   *
+   * Whether a worker asks before it starts a task. A call that was cancelled in time never runs in either case; with this,
+   * [signal@Manager::task-accepted] is also certain to be on its way before the task starts. It costs a round trip for each task.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SYNACK] = g_param_spec_boolean ("synack", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:putlocks:
+   *
+   * Whether submitting a call waits while as many calls as there are slots have not ended; see [property@Manager:semaphore]. A call
+   * can be excepted by [property@CallOptions:wait-for-slot].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PUTLOCKS] = g_param_spec_boolean ("putlocks", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:semaphore:
+   *
+   * The number of slots that [property@Manager:putlocks] counts; 0: as many as workers.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SEMAPHORE] = g_param_spec_uint ("semaphore", NULL, NULL, 0, G_MAXINT, 0, flags);
+
+  /**
+   * PoolManager:min-processes:
+   *
+   * The number of workers that stay when there is nothing to do; 0: the number is fixed. See [property@Manager:max-processes].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MIN_PROCESSES] = g_param_spec_uint ("min-processes", NULL, NULL, 0, 4000, 0, flags);
+
+  /**
+   * PoolManager:max-processes:
+   *
+   * The most workers that the pool may have; 0: three times [property@Manager:processes], and at least 48. If [property@Manager:min-processes]
+   * is set, workers are made when there are more tasks than workers, and those that were idle for [property@Manager:idle-time] are
+   * let go; never one that runs a task.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_PROCESSES] = g_param_spec_uint ("max-processes", NULL, NULL, 0, 4000, 0, flags);
+
+  /**
+   * PoolManager:idle-time:
+   *
+   * After how many seconds without a task a worker beyond [property@Manager:min-processes] is let go.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_IDLE_TIME] = g_param_spec_double ("idle-time", NULL, NULL, 0.001, 1e9, 10, flags);
+
+  /**
+   * PoolManager:report-tasks:
+   *
+   * Whether [signal@Manager::task-accepted], [signal@Manager::task-done], [signal@Manager::timeout-set] and
+   * [signal@Manager::timeout-cancel] are emitted. They cost some microseconds for each task, so they are off; a handler that is
+   * connected to one of them before the start turns them on.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REPORT_TASKS] = g_param_spec_boolean ("report-tasks", NULL, NULL, FALSE, flags);
+}
+
+static void
+install_statistics (void)
+{
+  const GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * PoolManager:state: (getter get_state)
+   *
+   * Where the pool is in its life.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_STATE] =
+      g_param_spec_enum ("state", NULL, NULL, POOL_TYPE_STATE, POOL_STATE_NEW, flags);
+
+  /**
+   * PoolManager:n-workers:
+   *
+   * Workers that are up.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_WORKERS] = g_param_spec_uint ("n-workers", NULL, NULL, 0, G_MAXUINT, 0, flags);
+
+  /**
+   * PoolManager:n-pending:
+   *
+   * Tasks and chunks of maps that have not ended.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_PENDING] =
+      g_param_spec_uint64 ("n-pending", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:n-running:
+   *
+   * Workers that are in a task.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_RUNNING] = g_param_spec_uint ("n-running", NULL, NULL, 0, G_MAXUINT, 0, flags);
+
+  /**
+   * PoolManager:n-done:
+   *
+   * Calls and items that workers have come to the end of.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_DONE] = g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:n-failed:
+   *
+   * Calls that failed, and items that were lost or cancelled.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_FAILED] =
+      g_param_spec_uint64 ("n-failed", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:n-retried:
+   *
+   * How often a task was run again because its worker had died.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_RETRIED] =
+      g_param_spec_uint64 ("n-retried", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:n-restarts:
+   *
+   * How many workers were replaced.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_RESTARTS] =
+      g_param_spec_uint64 ("n-restarts", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:n-abandoned:
+   *
+   * Threads that were given up, because their task ran over its limit, and that have not ended yet.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_ABANDONED] =
+      g_param_spec_uint ("n-abandoned", NULL, NULL, 0, G_MAXUINT, 0, flags);
+}
+
+void
+pool_manager_install_properties (GObjectClass *klass)
+{
+  install_settings ();
+  install_limits ();
+  install_statistics ();
+  g_object_class_install_properties (klass, N_PROPS, properties);
+}
