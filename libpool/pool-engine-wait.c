@@ -99,7 +99,8 @@ pool_engine_watch_locked (PoolEngine *self)
   atomic_fetch_add_explicit (&self->activity, 1, memory_order_relaxed);
   if (self->watched || self->pump != NULL || self->backend == NULL ||
       self->state == POOL_STATE_JOINED ||
-      (self->ledger.n_records == 0 && self->n_alive >= self->n_wanted && self->n_leaving == 0))
+      (self->ledger.n_records == 0 && self->n_alive >= self->n_wanted && self->n_leaving == 0 &&
+       self->n_abandoned == 0))
     return;
 
   klass = POOL_BACKEND_GET_CLASS (self->backend);

@@ -168,7 +168,7 @@ pool_worker_info_class_init (PoolWorkerInfoClass *klass)
   /**
    * PoolWorkerInfo:current-task:
    *
-   * The number of the task that it was running, or 0.
+   * The number of the task that it was running, or 0; of a worker that has ended: the one that it was in, or was ended for.
    *
    * Since: 1.0
    */
@@ -287,9 +287,9 @@ pool_worker_info_new (const PoolWorker *worker, guint64 current_task, guint64 do
   self->started_at = worker->started_at;
   self->tasks_done = done;
   self->exit_code = -1;
+  self->current_task = current_task;
   if (exit == NULL)
     {
-      self->current_task = current_task;
       self->state = current_task != 0 ? POOL_WORKER_STATE_BUSY : POOL_WORKER_STATE_IDLE;
       if (self->pid > 0)
         self->rss = read_rss (self->pid);

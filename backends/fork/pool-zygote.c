@@ -81,6 +81,61 @@ compare_ints (const void *a, const void *b)
   return *(const int *) a - *(const int *) b;
 }
 
+static Child *
+find_child (Nursery *self, pid_t pid)
+{
+  for (guint i = 0; i < self->n_children; i++)
+    if (self->children[i].pid == pid)
+      return &self->children[i];
+  return NULL;
+}
+
+/* The children of this process that are no workers: what workers left behind when they died. */
+static gboolean
+kill_orphans_once (Nursery *self)
+{
+  char path[64], text[4096];
+  gboolean any = FALSE;
+  ssize_t n;
+  int fd;
+
+  g_snprintf (path, sizeof path, "/proc/self/task/%d/children", (int) getpid ());
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return FALSE;
+  n = read (fd, text, sizeof text - 1);
+  close (fd);
+  if (n <= 0)
+    return FALSE;
+  text[n] = '\0';
+  for (char *p = text, *end; *p != '\0'; p = end)
+    {
+      pid_t pid = strtol (p, &end, 10);
+
+      if (end == p)
+        break;
+      /* the last number may be cut off: it comes again */
+      if (*end == '\0' || find_child (self, pid) != NULL)
+        continue;
+      any = TRUE;
+      kill (pid, SIGKILL);
+      while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    }
+  return any;
+}
+
+/*
+ * Workers are subreapers: what a task started stays below its worker, also in a session of its own, and comes to this process, which is
+ * one too, when the worker dies. Each that is killed may leave others.
+ */
+static void
+kill_orphans (Nursery *self)
+{
+  while (kill_orphans_once (self))
+    ;
+}
+
 static void
 report (Nursery *self, PoolControlMessage *message)
 {
@@ -122,6 +177,7 @@ be_worker (Nursery *self, guint worker, pid_t parent)
   int keep[2] = { zygote->event_fd, zygote->event_fd };
 
   setpgid (0, 0);
+  prctl (PR_SET_CHILD_SUBREAPER, 1);
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (1); /* it died before the line above */
@@ -168,15 +224,6 @@ spawn (Nursery *self, const PoolControlMessage *order)
     }
 }
 
-static Child *
-find_child (Nursery *self, pid_t pid)
-{
-  for (guint i = 0; i < self->n_children; i++)
-    if (self->children[i].pid == pid)
-      return &self->children[i];
-  return NULL;
-}
-
 static void
 kill_worker (Nursery *self, const PoolControlMessage *order)
 {
@@ -214,6 +261,7 @@ reap (Nursery *self, Child *child)
   message.cpu_time = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
                      (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
   *child = self->children[--self->n_children];
+  kill_orphans (self);
   report (self, &message);
 }
 
@@ -345,6 +393,7 @@ pool_zygote_main (PoolZygote *zygote)
 
   become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
+  prctl (PR_SET_CHILD_SUBREAPER, 1);
   /* the program's standard input is not for its tasks */
   null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null_fd > 0)

@@ -28,6 +28,14 @@ void conform_add_maps (void);
 void conform_add_queue (void);
 void conform_add_life (void);
 void conform_add_faults (void);
+void conform_add_time (void);
+void conform_add_control (void);
+void conform_add_size (void);
+
+/* a pool with settings, started */
+PoolManager *conform_started_with (const char *property, ...) G_GNUC_NULL_TERMINATED;
+/* until a property of the pool has that value; fails after 20 s */
+void conform_await (PoolManager *pool, const char *property, guint64 value);
 
 /* a variant equal to a text, or a message */
 #define conform_assert_value(value, text)                                                          \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <gmodule.h>
 #include <libpool.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Tasks that every backend can run, whatever its workers are. */
@@ -220,8 +222,121 @@ nested (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   return value;
 }
 
+/* waits for so long, or until it is told to stop */
+static GVariant *
+patient (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  GCancellable *cancellable = pool_task_get_cancellable (task);
+  GPollFD fd;
+  double seconds;
+
+  g_variant_get (args, "(d)", &seconds);
+  if (!g_cancellable_make_pollfd (cancellable, &fd))
+    return NULL;
+  /* a signal that comes with the notice may end the wait before the descriptor does */
+  while (!g_cancellable_is_cancelled (cancellable) && g_poll (&fd, 1, seconds * 1000) < 0)
+    ;
+  g_cancellable_release_fd (cancellable);
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+  return g_variant_new_double (seconds);
+}
+
+/* the same, and cleans up and has a result all the same: whether it was told */
+static GVariant *
+polite (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autoptr (GVariant) value = patient (task, args, user_data, NULL);
+
+  return g_variant_new_boolean (value == NULL && pool_task_is_soft_timed_out (task));
+}
+
+/* is in a system call when it is told */
+static GVariant *
+interrupted (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  double seconds;
+
+  g_variant_get (args, "(d)", &seconds);
+  return g_variant_new_boolean (poll (NULL, 0, seconds * 1000) < 0 && pool_task_is_soft_timed_out (task));
+}
+
+/* ignores what can be ignored, and leaves a process behind in a session of its own; its pid goes to a file */
+static GVariant *
+deaf (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  const char *path;
+  pid_t pid;
+
+  g_variant_get (args, "(&s)", &path);
+  signal (SIGTERM, SIG_IGN);
+  signal (SIGINT, SIG_IGN);
+  pid = fork ();
+  if (pid == 0)
+    {
+      setsid ();
+      if (fork () == 0)
+        {
+          g_autofree char *text = g_strdup_printf ("%d", (int) getpid ());
+
+          signal (SIGTERM, SIG_IGN);
+          g_file_set_contents (path, text, -1, NULL);
+          for (;;)
+            pause ();
+        }
+      _exit (0);
+    }
+  waitpid (pid, NULL, 0);
+  for (;;)
+    pause ();
+  return NULL;
+}
+
+static GVariant *
+progress (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  int n;
+
+  g_variant_get (args, "(i)", &n);
+  for (int i = 1; i <= n; i++)
+    {
+      pool_task_set_progress (task, (double) i / n);
+      g_usleep (1000);
+    }
+  return g_variant_new_int32 (n);
+}
+
+/* has so many MiB for good */
+static GVariant *
+hoard (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  guint mib;
+  char *memory;
+
+  g_variant_get (args, "(u)", &mib);
+  memory = g_malloc ((gsize) mib << 20);
+  memset (memory, 1, (gsize) mib << 20);
+  g_object_set_data (G_OBJECT (task), "hoard", memory);
+  return g_variant_new_int32 (getpid ());
+}
+
+static GVariant *
+deadline (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  gint64 time = pool_task_get_deadline (task);
+
+  return g_variant_new_double (time == 0 ? 0 : (time - g_get_monotonic_time ()) / 1e6);
+}
+
 POOL_DEFINE_TASK_MODULE (module)
 {
+  pool_task_module_add (module, "patient", "waits, and stops when it is told", patient);
+  pool_task_module_add (module, "polite", "waits, and says whether it was told", polite);
+  pool_task_module_add (module, "interrupted", "is interrupted when it is told", interrupted);
+  pool_task_module_add (module, "deaf", "never ends, nor does what it starts", deaf);
+  pool_task_module_add (module, "progress", "tells it", progress);
+  pool_task_module_add (module, "hoard", "keeps memory", hoard);
+  pool_task_module_add (module, "deadline", "seconds until its limit", deadline);
   pool_task_module_add (module, "echo", "its arguments", echo);
   pool_task_module_add (module, "square", "of a number", square);
   pool_task_module_add (module, "add", "all arguments", add);

@@ -37,6 +37,42 @@ conform_started (void)
   return pool;
 }
 
+PoolManager *
+conform_started_with (const char *property, ...)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GError) error = NULL;
+  va_list args;
+
+  va_start (args, property);
+  g_object_set_valist (G_OBJECT (pool), property, args);
+  va_end (args);
+  pool_manager_start (pool, &error);
+  g_assert_no_error (error);
+  return pool;
+}
+
+void
+conform_await (PoolManager *pool, const char *property, guint64 value)
+{
+  GValue found = G_VALUE_INIT;
+  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  guint64 number;
+
+  g_value_init (&found, G_TYPE_UINT64);
+  for (;;)
+    {
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_object_get_property (G_OBJECT (pool), property, &found);
+      number = g_value_get_uint64 (&found);
+      if (number == value || g_get_monotonic_time () > end)
+        break;
+      g_usleep (1000);
+    }
+  g_assert_cmpuint (number, ==, value);
+}
+
 void
 conform_end (PoolManager *pool)
 {
@@ -145,5 +181,8 @@ main (int argc, char **argv)
   conform_add_maps ();
   conform_add_queue ();
   conform_add_faults ();
+  conform_add_time ();
+  conform_add_control ();
+  conform_add_size ();
   return g_test_run ();
 }
