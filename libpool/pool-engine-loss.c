@@ -147,7 +147,9 @@ pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, c
 {
   give_away_payload (self, record);
   record->state = POOL_RECORD_RUNNING;
-  if (item >= 0 && record->job->klass->cut_again != NULL)
+  if (item >= 0 && record->ending != POOL_ENDING_NONE)
+    pool_engine_end_as_wanted_locked (self, record);
+  else if (item >= 0 && record->job->klass->cut_again != NULL)
     lose_chunk (self, record, item, NULL, error);
   else
     pool_engine_fail_record_locked (self, record, POOL_RECORD_FAILED, error);

@@ -437,6 +437,7 @@ pool_engine_withdraw_locked (PoolEngine *self, int priority)
       PoolRecord *record = self->ledger.table[i];
 
       if (record != NULL && record->state == POOL_RECORD_SENT && record->priority < priority &&
+          !record->is_aged &&
           klass->cancel (self->backend, pool_record_get_handle (record)))
         g_ptr_array_add (withdrawn, record);
     }
@@ -501,7 +502,8 @@ split_for_idle (PoolEngine *self)
         continue;
       seen++;
       if (self->ledger.n_records >= self->n_alive || record->n_items < 2 ||
-          record->state != POOL_RECORD_SENT || record->job->klass->cut_again == NULL)
+          record->state == POOL_RECORD_QUEUED || record->ending != POOL_ENDING_NONE ||
+          record->job->klass->cut_again == NULL)
         continue;
       n_items = record->n_items;
       first = klass->split (self->backend, pool_record_get_handle (record), n_items);

@@ -76,6 +76,7 @@ find_oldest (PoolQueue *self)
       if (oldest == NULL || head->order < oldest->order)
         oldest = head;
     }
+  oldest->is_aged = TRUE;
   return oldest;
 }
 
