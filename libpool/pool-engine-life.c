@@ -69,6 +69,13 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 {
   PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (backend);
 
+  if (self->settings.backend.max_memory_per_child > 0 && !(klass->flags & POOL_BACKEND_ISOLATES))
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                           "The memory of each worker can be watched only where workers are processes: "
+                           "max-memory-per-child does not go with this backend");
+      return FALSE;
+    }
   if (self->timer_fd < 0)
     self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   if (self->timer_fd < 0)
