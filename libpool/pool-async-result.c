@@ -313,7 +313,12 @@ pool_async_result_block (PoolAsyncResult *self, double timeout, GError **error)
   if (G_UNLIKELY (pool_dispatcher_has_pending (self->engine->dispatcher)))
     pool_dispatcher_run (self->engine->dispatcher);
 
-  if (!done)
+  if (!done && timeout < 0)
+    g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+                 "A task cannot wait for task %" G_GUINT64_FORMAT
+                 " of its own pool: all workers wait already, and the pool may not have more (max-processes)",
+                 self->job.id);
+  else if (!done)
     g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT,
                  "Task %" G_GUINT64_FORMAT " has not ended after %g s; it goes on", self->job.id,
                  timeout);

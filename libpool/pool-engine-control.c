@@ -319,6 +319,29 @@ pool_engine_shrink_locked (PoolEngine *self, guint n, GError **error)
   return TRUE;
 }
 
+/* The task of a worker waits for another one of this pool: somebody else has to run that. FALSE: there can be no more workers. */
+gboolean
+pool_engine_stand_in_locked (PoolEngine *self)
+{
+  if (self->n_wanted >= self->settings.backend.max_processes || self->state > POOL_STATE_CLOSE)
+    return FALSE;
+  self->n_stand_ins++;
+  self->n_wanted++;
+  pool_engine_fill_up_locked (self);
+  return TRUE;
+}
+
+void
+pool_engine_end_stand_in_locked (PoolEngine *self)
+{
+  if (self->n_stand_ins == 0)
+    return;
+  self->n_stand_ins--;
+  self->n_wanted--;
+  if (dismiss_some (self, 1, FALSE) == 0)
+    dismiss_some (self, 1, TRUE);
+}
+
 /* There is more to do than there are workers. */
 void
 pool_engine_scale_up_locked (PoolEngine *self)

@@ -136,6 +136,7 @@ struct _PoolEngine
   guint n_wanted; /* workers that the pool is to have */
   guint n_leaving; /* of those that the backend has, that are not counted on */
   guint n_abandoned; /* threads that were given up */
+  guint n_stand_ins; /* of n_wanted: for workers whose task waits for another one */
   guint n_bad_exits;
   GQueue leavers; /* PoolWorker: they go when another one is up in their place */
   guint n_failed_starts; /* in a row */
@@ -227,6 +228,8 @@ void pool_engine_worker_leaves_locked (PoolEngine *self, guint worker);
 void pool_engine_release_leaver_locked (PoolEngine *self);
 gboolean pool_engine_grow_locked (PoolEngine *self, guint n, GError **error);
 gboolean pool_engine_shrink_locked (PoolEngine *self, guint n, GError **error);
+gboolean pool_engine_stand_in_locked (PoolEngine *self);
+void pool_engine_end_stand_in_locked (PoolEngine *self);
 void pool_engine_scale_up_locked (PoolEngine *self);
 void pool_engine_scale_down_locked (PoolEngine *self, gint64 now);
 void pool_engine_replace_stale_locked (PoolEngine *self);
@@ -261,6 +264,10 @@ void pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 it
 gint64 pool_engine_deadline (double timeout); /* monotonic µs; -1: none */
 gboolean pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
                                   gint64 deadline);
+/* this thread runs tasks of @self; NULL: not any more */
+POOL_EXPORT
+void pool_engine_set_worker_thread (PoolEngine *self);
+gboolean pool_engine_is_worker_thread (PoolEngine *self);
 void pool_engine_wake_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_watch_locked (PoolEngine *self);
 gboolean pool_engine_dispatch_locked (PoolEngine *self);

@@ -40,6 +40,21 @@ struct _PoolWaiter
   gboolean woken;
 };
 
+/* The engine whose tasks a thread runs. */
+static GPrivate worker_thread;
+
+void
+pool_engine_set_worker_thread (PoolEngine *self)
+{
+  g_private_set (&worker_thread, self);
+}
+
+gboolean
+pool_engine_is_worker_thread (PoolEngine *self)
+{
+  return g_private_get (&worker_thread) == self;
+}
+
 /* @timeout: seconds, < 0 for ever */
 gint64
 pool_engine_deadline (double timeout)
@@ -232,11 +247,15 @@ pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gp
                          gint64 deadline)
 {
   PoolWaiter waiter = { NULL, job, { 0 }, FALSE };
-  gboolean pumped = FALSE, result;
+  gboolean pumped = FALSE, in_task, result;
 
   if (ready (data))
     return TRUE;
   if (self->orphan)
+    return FALSE;
+  /* a task that waits for another one must not keep that from being run */
+  in_task = pool_engine_is_worker_thread (self);
+  if (in_task && !pool_engine_stand_in_locked (self))
     return FALSE;
 
   g_cond_init (&waiter.cond);
@@ -259,6 +278,8 @@ pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gp
   if (pumped || self->pump == NULL)
     hand_over_pump (self);
   g_cond_clear (&waiter.cond);
+  if (in_task)
+    pool_engine_end_stand_in_locked (self);
   return result;
 }
 

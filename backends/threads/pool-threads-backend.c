@@ -146,6 +146,7 @@ worker_thread (gpointer data)
   PoolRingSlot *slot;
   GError *error = NULL;
 
+  pool_engine_set_worker_thread (engine);
   if (backend->initializer == 0 ||
       pool_runner_initialize (&self->runner, backend->functions[backend->initializer - 1],
                               backend->initargs, &error))
@@ -160,6 +161,7 @@ worker_thread (gpointer data)
   pool_runner_clear (&self->runner);
   /* the last that the manager hears; it frees the worker */
   send_message (self, POOL_RING_ENDED, NULL);
+  pool_engine_set_worker_thread (NULL);
   pool_engine_unref (engine);
   pool_fork_guard_note_end ();
   return NULL;

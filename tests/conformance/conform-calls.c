@@ -442,6 +442,55 @@ test_closures (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* Each task waits for the next one: workers stand in, as many as may be; then it is an error, and never a deadlock. */
+static GVariant *
+chain (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autoptr (GVariant) value = NULL;
+  gint64 n;
+
+  g_variant_get (args, "(x)", &n);
+  if (n == 0)
+    return g_variant_new_int64 (0);
+  value = pool_manager_apply (user_data, "chain", g_variant_new ("(x)", n - 1), NULL, NULL, error);
+  return value != NULL ? g_variant_new_int64 (g_variant_get_int64 (value) + 1) : NULL;
+}
+
+static void
+test_chain (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (pool, "processes", 1, "max-processes", 60, NULL);
+  g_assert_true (pool_manager_register (pool, "chain", chain, pool, NULL, &error));
+  g_assert_true (pool_manager_start (pool, &error));
+  conform_assert_value (pool_manager_apply (pool, "chain", g_variant_new ("(x)", G_GINT64_CONSTANT (50)), NULL, NULL,
+                                            &error),
+                        "50");
+  conform_await (pool, "n-workers", 1);
+  g_assert_null (
+      pool_manager_apply (pool, "chain", g_variant_new ("(x)", G_GINT64_CONSTANT (100)), NULL, NULL, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+  g_assert_nonnull (strstr (error->message, "max-processes"));
+  conform_await (pool, "n-workers", 1);
+  conform_end (pool);
+}
+
+/* In a process that was forked from the program the pool is only a memory. */
+static void
+test_chain_of_processes (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (pool_manager_register (pool, "chain", chain, pool, NULL, &error));
+  g_assert_true (pool_manager_start (pool, &error));
+  g_assert_null (pool_manager_apply (pool, "chain", g_variant_new ("(x)", G_GINT64_CONSTANT (1)), NULL, NULL, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+  conform_end (pool);
+}
+
 void
 conform_add_calls (void)
 {
@@ -458,6 +507,10 @@ conform_add_calls (void)
   conform_add ("calls/wait-async", test_wait_async);
   conform_add ("calls/wait", test_wait);
   conform_add ("calls/cancel", test_cancel);
+  if (!conform_isolates)
+    conform_add ("calls/chain", test_chain);
+  else if (conform_closures)
+    conform_add ("calls/chain", test_chain_of_processes);
   conform_add ("calls/threads", test_threads);
   conform_add ("calls/many", test_many);
   conform_add ("calls/closures", test_closures);
