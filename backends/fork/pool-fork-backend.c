@@ -4,6 +4,7 @@
 #include "pool-fork-backend.h"
 
 #include "libpool/pool-engine-private.h"
+#include "libpool/pool-init.h"
 #include "libpool/pool-value-private.h"
 
 #include <errno.h>
@@ -113,6 +114,7 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
       header->initializer = number + 1;
     }
   publish_functions (self);
+  header->threads = MAX (pool_cpu_count () / config->processes, 1);
   header->max_memory = config->max_memory_per_child;
   return write_value (self, config->static_args, &header->static_args, &header->static_args_size,
                       error) &&

@@ -8,6 +8,7 @@
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -410,6 +411,29 @@ report_bad_start (Worker *self, GError *error)
   pool_ring_result_publish (&self->ring);
 }
 
+/*
+ * Libraries that compute with as many threads as there are CPUs would do so in each worker. What the user has said about that counts;
+ * one that is there already, as the program had it, has read the variables and has to be told.
+ */
+static void
+share_cpus (guint threads)
+{
+  static const char *const names[] = { "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                                       "NUMEXPR_NUM_THREADS" };
+  void (*set_num_threads) (int);
+  char number[16];
+
+  if (g_getenv (names[0]) == NULL)
+    {
+      *(void **) &set_num_threads = dlsym (RTLD_DEFAULT, "omp_set_num_threads");
+      if (set_num_threads != NULL)
+        set_num_threads (threads);
+    }
+  g_snprintf (number, sizeof number, "%u", threads);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    g_setenv (names[i], number, FALSE);
+}
+
 void
 pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTable *functions)
 {
@@ -429,6 +453,7 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTab
 
   self.runner.task->reserve = reserve_extent;
   self.runner.task->reserve_data = &self;
+  share_cpus (shm->header->threads);
   catch_notices (&self);
   watch_memory (&self);
 

@@ -36,6 +36,7 @@ typedef struct
   guint64 static_args, static_args_size; /* an encoded value; 0: none */
   guint64 initargs, initargs_size;
   guint64 initializer; /* function number + 1 */
+  guint64 threads; /* that a worker may well run at a time, so that all of them fit the CPUs */
   guint64 max_memory;  /* KiB resident after a task, above which a worker leaves; 0: any */
 } PoolShmHeader;
 
