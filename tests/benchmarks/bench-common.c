@@ -144,6 +144,7 @@ parse_options (BenchRun *run, int *argc, char ***argv, GError **error)
     { "repeat", 'r', 0, G_OPTION_ARG_INT, &repeat, "how many times; the median counts", "N" },
     { "items", 'n', 0, G_OPTION_ARG_INT64, &items, "how many items a map has", "N" },
     { "placement", 'p', 0, G_OPTION_ARG_STRING, &placement, "free, cross or same CPUs", "WHICH" },
+    { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &run->settings, "a property of the pool", "PROPERTY=VALUE" },
     { NULL },
   };
 

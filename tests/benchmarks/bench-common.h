@@ -42,6 +42,7 @@ struct _BenchRun
   guint repeat;
   gsize items; /* 0: as many as the figure says */
   BenchPlacement placement;
+  char **settings; /* PROPERTY=VALUE of the pool, or NULL */
 
   GPtrArray *series;
 };

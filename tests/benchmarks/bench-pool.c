@@ -33,6 +33,9 @@ static const BenchFigure figures[] = {
   { "pss-64", "memory of an idle worker of 64", bench_pss, 1, 64, 0 },
   { "kill-error", "a worker's death to its task's error", bench_kill_error, 7, 0, 0 },
   { "kill-strength", "a worker's death to full strength", bench_kill_strength, 7, 0, 0 },
+  { "limit-error", "a hard time limit to its task's error", bench_limit_error, 7, 0, 0 },
+  { "limit-error-deaf", "the same, the task ignores signals and has a child", bench_limit_error, 7, 0, 1 },
+  { "shutdown", "terminate and join of a busy pool", bench_shutdown, 7, 0, 0 },
   { "idle-cpu", "CPU time and wake-ups of an idle pool", bench_idle, 1, 0, 0 },
   { "linear", "time of a map of 10 n items, n = 1", bench_linear_map, 1, 100000, 0 },
   { "linear-a1", "the same, one item per task", bench_linear_map, 1, 100000, 1 },
@@ -45,11 +48,46 @@ bench_pool_workers (BenchRun *run, guint workers)
   return run->workers > 0 ? run->workers : workers;
 }
 
+/* A text as the value of a property: a number, a name of an enumeration, TRUE. */
+static void
+apply_setting (PoolManager *pool, const char *setting)
+{
+  g_auto (GStrv) words = g_strsplit (setting, "=", 2);
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (pool), words[0]);
+  g_auto (GValue) number = G_VALUE_INIT, value = G_VALUE_INIT;
+
+  if (pspec == NULL || words[1] == NULL)
+    g_error ("%s: no such property, or no value", setting);
+  g_value_init (&value, pspec->value_type);
+  if (G_IS_PARAM_SPEC_ENUM (pspec))
+    {
+      GEnumValue *found = g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, words[1]);
+
+      if (found == NULL)
+        g_error ("%s: no such value", setting);
+      g_value_set_enum (&value, found->value);
+    }
+  else
+    {
+      g_value_init (&number, G_TYPE_DOUBLE);
+      g_value_set_double (&number, g_ascii_strtod (words[1], NULL));
+      if (G_VALUE_HOLDS_BOOLEAN (&value))
+        g_value_set_boolean (&value, g_value_get_double (&number) != 0);
+      else
+        g_value_transform (&number, &value);
+    }
+  g_object_set_property (G_OBJECT (pool), words[0], &value);
+}
+
 PoolManager *
 bench_pool_new (BenchRun *run, guint workers)
 {
-  return g_object_new (POOL_TYPE_MANAGER, "backend", run->backend, "processes",
-                       bench_pool_workers (run, workers), NULL);
+  PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", run->backend, "processes",
+                                    bench_pool_workers (run, workers), NULL);
+
+  for (guint i = 0; run->settings != NULL && run->settings[i] != NULL; i++)
+    apply_setting (pool, run->settings[i]);
+  return pool;
 }
 
 static guint

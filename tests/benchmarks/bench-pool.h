@@ -33,6 +33,8 @@ gboolean bench_idle (BenchRun *run, GError **error);
 /* bench-recover.c */
 gboolean bench_kill_error (BenchRun *run, GError **error);
 gboolean bench_kill_strength (BenchRun *run, GError **error);
+gboolean bench_limit_error (BenchRun *run, GError **error);
+gboolean bench_shutdown (BenchRun *run, GError **error);
 
 /* A pool that was made and not started. How many workers: the command line, or else @workers. */
 PoolManager *bench_pool_new (BenchRun *run, guint workers);

@@ -115,3 +115,76 @@ bench_kill_strength (BenchRun *run, GError **error)
 
   return check_attendance (meeting, n, victim, error) && bench_pool_end (pool, error);
 }
+
+/* --- time limits --- */
+
+#define LIMIT 0.05
+
+/* Turns a CPU for ever. */
+static gboolean
+turn (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
+{
+  volatile gsize n = 0;
+
+  for (;;)
+    n++;
+  return TRUE;
+}
+
+/* Ignores what can be ignored, and so does what it starts. */
+static gboolean
+turn_deaf (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
+{
+  signal (SIGTERM, SIG_IGN);
+  signal (SIGINT, SIG_IGN);
+  if (fork () == 0)
+    {
+      setsid ();
+      if (fork () == 0)
+        for (;;)
+          pause ();
+      _exit (0);
+    }
+  return turn (task, data, size, user_data, error);
+}
+
+/* How much later than its limit the error of a task comes. */
+gboolean
+bench_limit_error (BenchRun *run, GError **error)
+{
+  g_autoptr (PoolManager) pool = bench_pool_new (run, 2);
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GError) late = NULL;
+  gint64 start;
+
+  g_object_set (pool, "timeout", LIMIT, NULL);
+  if (!pool_manager_register_bytes (pool, "turn", run->figure->variant ? turn_deaf : turn, NULL, NULL, error) ||
+      !bench_double_register (pool, error) || !bench_pool_start (run, pool, error) ||
+      !bench_double_call (pool, 1, error))
+    return FALSE;
+  start = bench_now ();
+  bytes = pool_manager_apply_bytes (pool, "turn", NULL, 0, NULL, NULL, &late);
+  bench_record (run, NULL, (double) (bench_now () - start) / 1e6 - LIMIT * 1e3, "ms");
+  if (!g_error_matches (late, POOL_ERROR, POOL_ERROR_TIMED_OUT))
+    return bench_fail (error, "Not the error of a time limit: %s", late != NULL ? late->message : "none");
+  return bench_double_call (pool, 2, error) && bench_pool_end (pool, error);
+}
+
+/* The end of a pool whose workers are all busy, and have others waiting. */
+gboolean
+bench_shutdown (BenchRun *run, GError **error)
+{
+  g_autoptr (PoolManager) pool = bench_pool_new (run, 4);
+  gint64 start;
+
+  if (!pool_manager_register_bytes (pool, "turn", turn, NULL, NULL, error) || !bench_pool_start (run, pool, error))
+    return FALSE;
+  for (guint i = 0; i < 100; i++)
+    g_object_unref (pool_manager_apply_bytes_async (pool, "turn", NULL, 0, NULL, NULL, NULL, NULL));
+  g_usleep (PAUSE_US);
+  start = bench_now ();
+  if (!bench_pool_end (pool, error))
+    return FALSE;
+  bench_record (run, NULL, (double) (bench_now () - start) / 1e6, "ms");
+  return TRUE;
+}
