@@ -205,6 +205,12 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
 
   size = argument_size (argument);
   data = pool_engine_alloc_payload (engine, &self->record, size);
+  if (G_UNLIKELY (data == NULL))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                   "There is no memory to send %" G_GSIZE_FORMAT " bytes to \"%s\"", size, task);
+      return FALSE;
+    }
   if (size <= LARGE_ARGUMENT)
     write_argument (argument, data);
   else

@@ -6,7 +6,10 @@
 
 G_BEGIN_DECLS
 
-/* Bytes that grow, are reused, and may be longer than the 4 GiB of a GByteArray. */
+/*
+ * Bytes that grow, are reused, and may be longer than the 4 GiB of a GByteArray. What a program's data fill is asked for
+ * with try_reserve() and try_append(), which can fail; the others end the program, as GLib does.
+ */
 typedef struct
 {
   guint8 *data;
@@ -14,21 +17,48 @@ typedef struct
   gsize capacity;
 } PoolBuffer;
 
+/* NULL: there is no memory; what the buffer held is still there. */
 static inline guint8 *
-pool_buffer_reserve (PoolBuffer *self, gsize size)
+pool_buffer_try_reserve (PoolBuffer *self, gsize size)
 {
   guint8 *place;
 
   if (G_UNLIKELY (size > self->capacity - self->len || self->data == NULL))
     {
       gsize wanted = self->len + size;
-
       /* a large value is mostly written at once: no room to spare for it */
-      self->capacity = self->len == 0 ? MAX (wanted, 256) : MAX (wanted, self->capacity * 2);
-      self->data = g_realloc (self->data, self->capacity);
+      gsize capacity = self->len == 0 ? MAX (wanted, 256) : MAX (wanted, self->capacity * 2);
+
+      place = wanted >= size ? g_try_realloc (self->data, capacity) : NULL;
+      if (G_UNLIKELY (place == NULL) && wanted >= size && capacity > wanted)
+        place = g_try_realloc (self->data, capacity = wanted);
+      if (G_UNLIKELY (place == NULL))
+        return NULL;
+      self->data = place;
+      self->capacity = capacity;
     }
   place = self->data + self->len;
   self->len += size;
+  return place;
+}
+
+static inline gboolean
+pool_buffer_try_append (PoolBuffer *self, gconstpointer data, gsize size)
+{
+  guint8 *place = pool_buffer_try_reserve (self, size);
+
+  if (place != NULL && size > 0)
+    memcpy (place, data, size);
+  return place != NULL;
+}
+
+static inline guint8 *
+pool_buffer_reserve (PoolBuffer *self, gsize size)
+{
+  guint8 *place = pool_buffer_try_reserve (self, size);
+
+  if (G_UNLIKELY (place == NULL))
+    g_error ("failed to allocate %" G_GSIZE_FORMAT " bytes", size);
   return place;
 }
 

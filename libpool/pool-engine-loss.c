@@ -59,6 +59,28 @@ lost_for_good (PoolEngine *self, PoolRecord *record, const char *how)
   pool_engine_fail_record_locked (self, record, POOL_RECORD_FAILED, error);
 }
 
+/*
+ * A record for items of @from that are to be run again, or by somebody else. NULL: there is no memory for one, and they
+ * have failed; @from keeps the job from ending meanwhile.
+ */
+PoolRecord *
+pool_engine_cut_again_locked (PoolEngine *self, PoolRecord *from, guint64 first, guint n)
+{
+  PoolJob *job = from->job;
+  g_autoptr (GError) error = NULL;
+  PoolRecord *record = job->klass->cut_again (job, self, first, n, &error);
+
+  if (G_UNLIKELY (record == NULL))
+    {
+      PoolRecord items = { .job = job, .id = from->id, .first = first, .n_items = n,
+                           .attempt = from->attempt, .worker = from->worker };
+
+      self->counters.n_failed += n;
+      job->klass->fail (job, &items, error);
+    }
+  return record;
+}
+
 static void
 queue_items_again (PoolEngine *self, PoolRecord *lost, guint first, guint n, guint attempt)
 {
@@ -66,7 +88,9 @@ queue_items_again (PoolEngine *self, PoolRecord *lost, guint first, guint n, gui
 
   if (n == 0)
     return;
-  record = lost->job->klass->cut_again (lost->job, self, lost->first + first, n);
+  record = pool_engine_cut_again_locked (self, lost, lost->first + first, n);
+  if (record == NULL)
+    return;
   record->max_retries = lost->max_retries;
   pool_engine_enter_locked (self, lost->job, record, lost->id);
   record->attempt = attempt;

@@ -255,6 +255,7 @@ void pool_engine_set_limits (PoolEngine *self, PoolRecord *record);
 gboolean pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error);
 gboolean pool_engine_cancel_queued_locked (PoolEngine *self, PoolJob *job, const GError *error);
 void pool_engine_fail_all_locked (PoolEngine *self, const GError *error);
+PoolRecord *pool_engine_cut_again_locked (PoolEngine *self, PoolRecord *from, guint64 first, guint n);
 void pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error);
 void pool_engine_end_as_wanted_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);

@@ -135,7 +135,7 @@ pool_engine_unlock (PoolEngine *self)
 
 /* --- payloads --- */
 
-/* Where to write @size bytes of argument: in the record, in the backend's memory, or on the heap. */
+/* Where to write @size bytes of argument: in the record, in the backend's memory, or on the heap. NULL: nowhere. */
 guint8 *
 pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size)
 {
@@ -150,8 +150,8 @@ pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size)
                  ? klass->alloc_payload (self->backend, size)
                  : NULL;
       record->owns_payload = data != NULL ? 2 : 1;
-      if (data == NULL)
-        data = g_malloc (size);
+      if (data == NULL && (data = g_try_malloc (size)) == NULL)
+        record->owns_payload = 0;
     }
   record->data = data;
   record->size = size;
@@ -328,11 +328,17 @@ cut_chunk (PoolEngine *self, PoolRecord *source)
 {
   PoolJob *job = source->job;
   PoolRecord *chunk = NULL;
+  g_autoptr (GError) error = NULL;
 
   if (self->bytes_sent > MAX_BYTES_SENT && self->ledger.n_records > 2 * self->n_alive)
     return NULL;
 
-  chunk = job->klass->cut (job, self, MAX (self->n_alive, self->settings.backend.processes));
+  chunk = job->klass->cut (job, self, MAX (self->n_alive, self->settings.backend.processes), &error);
+  if (G_UNLIKELY (error != NULL))
+    {
+      pool_engine_fail_record_locked (self, source, POOL_RECORD_CANCELLED, error);
+      return NULL;
+    }
   if (chunk == NULL)
     {
       pool_engine_leave_locked (self, source, POOL_RECORD_DONE);
@@ -510,7 +516,9 @@ split_for_idle (PoolEngine *self)
       if (first == 0)
         continue;
       record->n_items = first;
-      rest = record->job->klass->cut_again (record->job, self, record->first + first, n_items - first);
+      rest = pool_engine_cut_again_locked (self, record, record->first + first, n_items - first);
+      if (rest == NULL)
+        continue;
       pool_engine_enter_locked (self, record->job, rest, record->id);
       pool_queue_push_tail (&self->queue, rest);
     }

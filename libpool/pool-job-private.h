@@ -30,10 +30,13 @@ struct _PoolJob
 /* Everything is called with the engine's lock held, but for notify(). */
 struct _PoolJobClass
 {
-  /* The next chunk, with its payload, or NULL if there is none now. @n_workers: to guess a size from. */
-  PoolRecord *(*cut) (PoolJob *self, PoolEngine *engine, guint n_workers);
-  /* A record for items [first, first + n) again: their worker was lost, or they were taken back. */
-  PoolRecord *(*cut_again) (PoolJob *self, PoolEngine *engine, guint64 first, guint n);
+  /*
+   * The next chunk, with its payload, or NULL if there is none now, or, with an error, no memory for one.
+   * @n_workers: to guess a size from.
+   */
+  PoolRecord *(*cut) (PoolJob *self, PoolEngine *engine, guint n_workers, GError **error);
+  /* A record for items [first, first + n) again: their worker was lost, or they were taken back. NULL with an error. */
+  PoolRecord *(*cut_again) (PoolJob *self, PoolEngine *engine, guint64 first, guint n, GError **error);
   /* A record has ended well (@result) or badly (@error). The engine frees the record's payload afterwards. */
   void (*deliver) (PoolJob *self, PoolRecord *record, const PoolBackendResult *result);
   void (*fail) (PoolJob *self, PoolRecord *record, const GError *error);

@@ -89,6 +89,9 @@ POOL_EXPORT
 int pool_local_backend_free_index (PoolLocalBackend *self);
 POOL_EXPORT
 gboolean pool_local_backend_watch_fd (PoolLocalBackend *self, int fd);
+/* Whether control_ready is to be set also when @fd, which is watched, can be written to. */
+POOL_EXPORT
+gboolean pool_local_backend_watch_room (PoolLocalBackend *self, int fd, gboolean on);
 POOL_EXPORT
 void pool_local_backend_withdraw (PoolLocalBackend *self);
 /* Results of a worker, taken before its death is dealt with; TRUE if there were any. */

@@ -37,6 +37,14 @@ pool_local_backend_watch_fd (PoolLocalBackend *self, int fd)
 }
 
 gboolean
+pool_local_backend_watch_room (PoolLocalBackend *self, int fd, gboolean on)
+{
+  struct epoll_event event = { .events = EPOLLIN | (on ? EPOLLOUT : 0), .data.fd = fd };
+
+  return epoll_ctl (self->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0;
+}
+
+gboolean
 pool_local_backend_open (PoolLocalBackend *self, gpointer memory, const PoolBackendConfig *config,
                          GError **error)
 {
@@ -193,7 +201,7 @@ static void
 refuse (PoolLocalBackend *self, const PoolBackendTask *task)
 {
   fail_task (self, task->handle, 0,
-             g_error_new (POOL_ERROR, POOL_ERROR_ENCODING,
+             g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
                           "Task %" G_GUINT64_FORMAT ": there is no memory to send %" G_GSIZE_FORMAT
                           " bytes",
                           task->id, task->size));

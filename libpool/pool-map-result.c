@@ -111,10 +111,27 @@ pool_items_check (GVariant *values, gboolean star, GError **error)
 }
 
 static PoolRecord *
-new_record (PoolMapResult *self, guint64 first, guint n)
+no_memory (PoolMapResult *self, guint64 first, guint n, gsize size, GError **error)
+{
+  g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+               "Task %" G_GUINT64_FORMAT ": there is no memory to send items %" G_GUINT64_FORMAT
+               " to %" G_GUINT64_FORMAT ", of %" G_GSIZE_FORMAT " bytes",
+               self->parent_instance.job.id, first, first + n - 1, size);
+  return NULL;
+}
+
+/* A record with room for @size bytes; NULL: there is no memory for them. */
+static PoolRecord *
+new_record (PoolMapResult *self, PoolEngine *engine, guint64 first, guint n, gsize size, GError **error)
 {
   PoolRecord *record = self->first_used ? g_new0 (PoolRecord, 1) : &self->first;
 
+  if (G_UNLIKELY (pool_engine_alloc_payload (engine, record, size) == NULL))
+    {
+      if (record != &self->first)
+        g_free (record);
+      return no_memory (self, first, n, size, error);
+    }
   self->first_used = TRUE;
   record->first = first;
   record->n_items = n;
@@ -126,75 +143,75 @@ new_record (PoolMapResult *self, guint64 first, guint n)
 }
 
 static void
-write_values (PoolMapResult *self, PoolEngine *engine, PoolRecord *record, GVariant **values)
+write_values (PoolMapResult *self, GVariant **values, guint n, guint8 *out)
 {
-  guint n = record->n_items;
-  gsize size = POOL_PACKED_HEADER (n);
+  guint8 *data = out + POOL_PACKED_HEADER (n);
   guint64 end = 0;
-  guint8 *out, *data;
 
-  for (guint i = 0; i < n; i++)
-    size += pool_value_size (values[i], self->items.wrap);
-  out = pool_engine_alloc_payload (engine, record, size);
-  data = out + POOL_PACKED_HEADER (n);
   pool_packed_write (out, n);
   for (guint i = 0; i < n; i++)
     {
       pool_value_encode (values[i], self->items.wrap, data + end);
       end += pool_value_size (values[i], self->items.wrap);
       pool_packed_write (out + 8 + 8 * (gsize) i, end);
-      g_variant_unref (values[i]);
     }
 }
 
 /* A chunk of values: at most @max items, fewer when they are long (@limit: bytes). */
 static PoolRecord *
-cut_values (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit)
+cut_values (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit,
+            GError **error)
 {
-  g_autofree GVariant **values = g_new (GVariant *, max);
+  g_autofree GVariant **values = g_try_new (GVariant *, max);
   PoolRecord *record;
-  gsize size = 0;
+  gsize size = 0, encoded = 0;
   guint n = 0;
 
+  if (values == NULL)
+    return no_memory (self, first, max, max * sizeof *values, error);
   while (n < max && (n == 0 || size < limit))
     {
       values[n] = pool_items_get_value (self->items.values, first + n);
       size += g_variant_get_size (values[n]);
+      encoded += pool_value_size (values[n], self->items.wrap);
       n++;
     }
-  record = new_record (self, first, n);
-  write_values (self, engine, record, values);
+  record = new_record (self, engine, first, n, POOL_PACKED_HEADER (n) + encoded, error);
+  if (record != NULL)
+    write_values (self, values, n, (guint8 *) record->data);
+  for (guint i = 0; i < n; i++)
+    g_variant_unref (values[i]);
   return record;
 }
 
 static PoolRecord *
-cut_packed (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit)
+cut_packed (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit,
+            GError **error)
 {
   guint64 start = pool_packed_view_start (&self->view, first);
   PoolRecord *record;
   guint n = max;
-  gsize size;
 
   /* the ends rise: halve until it is short enough */
   while (n > 1 && pool_packed_view_end (&self->view, first + n - 1) - start > limit)
     n = (n + 1) / 2;
-  record = new_record (self, first, n);
-  size = pool_packed_view_slice_size (&self->view, first, n);
-  pool_packed_view_slice (&self->view, first, n, pool_engine_alloc_payload (engine, record, size));
+  record = new_record (self, engine, first, n, pool_packed_view_slice_size (&self->view, first, n), error);
+  if (record != NULL)
+    pool_packed_view_slice (&self->view, first, n, (guint8 *) record->data);
   return record;
 }
 
 static PoolRecord *
-cut (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit)
+cut (PoolMapResult *self, PoolEngine *engine, guint64 first, guint max, gsize limit, GError **error)
 {
-  return self->items.values != NULL ? cut_values (self, engine, first, max, limit)
-                                    : cut_packed (self, engine, first, max, limit);
+  return self->items.values != NULL ? cut_values (self, engine, first, max, limit, error)
+                                    : cut_packed (self, engine, first, max, limit, error);
 }
 
 /* --- job --- */
 
 static PoolRecord *
-job_cut (PoolJob *job, PoolEngine *engine, guint n_workers)
+job_cut (PoolJob *job, PoolEngine *engine, guint n_workers, GError **error)
 {
   PoolMapResult *self = get_self (job);
   guint64 left = self->n_items - self->next;
@@ -208,15 +225,16 @@ job_cut (PoolJob *job, PoolEngine *engine, guint n_workers)
   max = self->chunksize != 0 ? self->chunksize
                              : CLAMP (left / (2 * (guint64) n_workers), 1, AUTO_ITEMS_MAX);
   max = MIN (MIN (max, left), POOL_PROGRESS_MAX_ITEMS);
-  record = cut (self, engine, self->next, max, self->chunksize != 0 ? G_MAXSIZE : AUTO_BYTES_MAX);
-  self->next += record->n_items;
+  record = cut (self, engine, self->next, max, self->chunksize != 0 ? G_MAXSIZE : AUTO_BYTES_MAX, error);
+  if (record != NULL)
+    self->next += record->n_items;
   return record;
 }
 
 static PoolRecord *
-job_cut_again (PoolJob *job, PoolEngine *engine, guint64 first, guint n)
+job_cut_again (PoolJob *job, PoolEngine *engine, guint64 first, guint n, GError **error)
 {
-  return cut (get_self (job), engine, first, n, G_MAXSIZE);
+  return cut (get_self (job), engine, first, n, G_MAXSIZE, error);
 }
 
 static void
@@ -389,7 +407,15 @@ pool_map_result_get_bytes (PoolAsyncResult *result, GError **error)
 
       size += g_bytes_get_size (chunk->results) - POOL_PACKED_HEADER (chunk->n_items);
     }
-  out = g_malloc (size);
+  out = g_try_malloc (size);
+  if (out == NULL)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                   "Task %" G_GUINT64_FORMAT ": there is no memory for all results in one block, of %" G_GSIZE_FORMAT
+                   " bytes; take them one by one",
+                   result->job.id, size);
+      return NULL;
+    }
   pool_packed_write (out, self->n_items);
   ends = out + 8;
   data = ends + 8 * self->n_items;

@@ -44,6 +44,15 @@ append_static_args (GVariant *args, GVariant *static_args)
   return tuple;
 }
 
+static gboolean
+no_memory (PoolRunner *self, gsize size, GError **error)
+{
+  g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+               "Task %" G_GUINT64_FORMAT " (%s): there is no memory for a result of %" G_GSIZE_FORMAT " bytes",
+               self->task->id, self->task->name, size);
+  return FALSE;
+}
+
 static PoolProcess *
 ensure_process (PoolRunner *self, const PoolFunction *function)
 {
@@ -79,12 +88,13 @@ run_task (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
 {
   g_autoptr (GVariant) args = NULL;
   g_autoptr (GVariant) value = NULL;
+  guint8 *place;
 
   if (is_value)
     args = pool_value_decode_data (data, size, TRUE, NULL, NULL, error);
   else
     args = g_variant_ref_sink (g_variant_new (
-        "(@ay)", g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, data, size, 1)));
+        "(@ay)", g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, data, size, TRUE, NULL, NULL)));
   if (args == NULL)
     return FALSE;
   if (self->static_args != NULL && function->kind != POOL_FUNCTION_PROCESS)
@@ -96,7 +106,10 @@ run_task (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
 
   if (is_value)
     {
-      pool_value_encode (value, FALSE, pool_buffer_reserve (out, pool_value_size (value, FALSE)));
+      place = pool_buffer_try_reserve (out, pool_value_size (value, FALSE));
+      if (place == NULL)
+        return no_memory (self, pool_value_size (value, FALSE), error);
+      pool_value_encode (value, FALSE, place);
       return TRUE;
     }
 
@@ -108,7 +121,10 @@ run_task (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
                    self->task->id, function->name, g_variant_get_type_string (value));
       return FALSE;
     }
-  pool_buffer_append (out, g_variant_get_data (value), g_variant_get_size (value));
+  place = pool_buffer_try_reserve (out, g_variant_get_size (value));
+  if (place == NULL)
+    return no_memory (self, g_variant_get_size (value), error);
+  g_variant_store (value, place);
   return TRUE;
 }
 
@@ -136,7 +152,17 @@ static gboolean
 call_on_bytes (PoolRunner *self, const PoolFunction *function, const guint8 *data, gsize size,
                GError **error)
 {
-  if (function->func.bytes (self->task, data, size, function->user_data, error))
+  gboolean ok;
+
+  self->task->refused = FALSE;
+  self->task->refused_size = 0;
+  ok = function->func.bytes (self->task, data, size, function->user_data, error);
+  if (G_UNLIKELY (self->task->refused))
+    {
+      g_clear_error (error);
+      return no_memory (self, self->task->refused_size, error);
+    }
+  if (ok)
     {
       g_clear_error (error);
       return TRUE;
@@ -188,13 +214,15 @@ static gboolean
 run_batch_of_one (PoolRunner *self, const PoolFunction *function, const guint8 *data, gsize size,
                   PoolBuffer *out, GError **error)
 {
-  guint8 *packed = g_malloc (POOL_PACKED_HEADER (1) + size);
+  guint8 *packed = g_try_malloc (POOL_PACKED_HEADER (1) + size);
   g_autoptr (GBytes) batch = NULL;
   g_autoptr (GBytes) results = NULL;
   g_autoptr (GBytes) item = NULL;
   gconstpointer item_data;
   gsize item_size;
 
+  if (packed == NULL)
+    return no_memory (self, size, error);
   pool_packed_write (packed, 1);
   pool_packed_write (packed + 8, size);
   memcpy (packed + POOL_PACKED_HEADER (1), data, size);
@@ -207,8 +235,7 @@ run_batch_of_one (PoolRunner *self, const PoolFunction *function, const guint8 *
   if (item == NULL)
     return FALSE;
   item_data = g_bytes_get_data (item, &item_size);
-  pool_buffer_append (out, item_data, item_size);
-  return TRUE;
+  return pool_buffer_try_append (out, item_data, item_size) || no_memory (self, item_size, error);
 }
 
 /* One item, or a lone call: appends the result to @out, in the form in which the argument came. */
@@ -229,8 +256,10 @@ run_item (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
     ok = run_batch_of_one (self, function, data, size, out, error);
   if (G_UNLIKELY (is_value) && ok)
     {
+      self->task->refused = FALSE;
       pool_task_reserve_reply (self->task, 0); /* it is in the buffer now, wherever it was */
-      pool_buffer_append (out, "\0ay", 3);
+      if (self->task->refused || !pool_buffer_try_append (out, "\0ay", 3))
+        return no_memory (self, out->len + 3, error);
     }
   return ok;
 }
@@ -316,21 +345,29 @@ run_whole_batch (PoolRunner *self, const PoolFunction *function, const PoolRunne
       return;
     }
   data = g_bytes_get_data (results, &size);
-  pool_buffer_append (&self->out, data, size);
+  if (!pool_buffer_try_append (&self->out, data, size))
+    {
+      no_memory (self, size, &error);
+      reply_error (self, error, reply);
+      return;
+    }
   reply->kind = POOL_RESULT_PACKED;
   reply->n_items = call->n_items;
   reply->data = self->out.data;
   reply->size = self->out.len;
 }
 
-static void
-reply_error_item (PoolRunner *self, PoolBuffer *out, gsize start, GError *error)
+/* In place of what the item had replied before it failed. FALSE: there is no memory for that, and @error is still there. */
+static gboolean
+reply_error_item (PoolRunner *self, PoolBuffer *out, gsize start, GError **error)
 {
   if (G_UNLIKELY (self->task->slot != NULL))
-    explain_notice (self->task, self->task->slot, &error);
-  out->len = start; /* what the item had replied before it failed */
-  pool_error_encode (error, out);
-  g_error_free (error);
+    explain_notice (self->task, self->task->slot, error);
+  out->len = start;
+  if (!pool_error_encode (*error, out))
+    return FALSE;
+  g_clear_error (error);
+  return TRUE;
 }
 
 /*
@@ -357,7 +394,12 @@ run_items (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall 
       return;
     }
 
-  pool_buffer_reserve (out, header);
+  if (pool_buffer_try_reserve (out, header) == NULL)
+    {
+      no_memory (self, header, &error);
+      reply_error (self, error, reply);
+      return;
+    }
   for (;;)
     {
       gsize size, start = out->len;
@@ -372,7 +414,11 @@ run_items (PoolRunner *self, const PoolFunction *function, const PoolRunnerCall 
       item = pool_packed_view_item (&view, done, &size, NULL);
       if (!run_item (self, function, item, size, is_value, out, &error))
         {
-          reply_error_item (self, out, start, g_steal_pointer (&error));
+          if (!reply_error_item (self, out, start, &error))
+            {
+              reply_error (self, error, reply);
+              return;
+            }
           flag = POOL_PACKED_ERROR;
         }
       pool_packed_write (out->data + 8 + 8 * (gsize) done, (out->len - header) | flag);

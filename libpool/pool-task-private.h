@@ -49,6 +49,8 @@ struct _PoolTask
   PoolTaskReserveFunc reserve; /* or NULL */
   gpointer reserve_data;
   PoolBuffer reply;
+  gboolean refused; /* there was no memory for a reply of so many bytes: the call fails */
+  gsize refused_size;
 };
 
 POOL_EXPORT

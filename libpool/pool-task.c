@@ -316,6 +316,13 @@ pool_task_forget_cancellable (PoolTask *self)
   g_mutex_unlock (&cancel_lock);
 }
 
+static void
+refuse (PoolTask *self, gsize size)
+{
+  self->refused = TRUE;
+  self->refused_size = MAX (self->refused_size, self->reply.len + size);
+}
+
 /**
  * pool_task_reply:
  * @self: a task
@@ -323,7 +330,8 @@ pool_task_forget_cancellable (PoolTask *self)
  * @size: how many
  *
  * Adds bytes to the result of a [callback@BytesFunc]. The bytes are copied, but for one case: when the only
- * reply of a lone call is 4 KiB or more of its own argument, it is passed on where it lies.
+ * reply of a lone call is 4 KiB or more of its own argument, it is passed on where it lies. If there is no memory for
+ * them the call fails with %POOL_ERROR_OUT_OF_MEMORY, whatever the function returns.
  *
  * Since: 1.0
  */
@@ -340,7 +348,12 @@ pool_task_reply (PoolTask *self, const guint8 *data, gsize size)
     }
 
   if (size > 0)
-    memcpy (pool_task_reserve_reply (self, size), data, size);
+    {
+      guint8 *place = pool_task_reserve_reply (self, size);
+
+      if (place != NULL)
+        memcpy (place, data, size);
+    }
 }
 
 /**
@@ -351,13 +364,16 @@ pool_task_reply (PoolTask *self, const guint8 *data, gsize size)
  * Adds room to the result, to be written by the caller: saves the copy that [method@Task.reply] makes. The
  * place is valid until the next call on @self.
  *
- * Returns: (transfer none): @size bytes to write to
+ * Returns: (transfer none) (nullable): @size bytes to write to; %NULL if there is no memory for them: then the call fails
+ *   with %POOL_ERROR_OUT_OF_MEMORY, whatever the function returns
  *
  * Since: 1.0
  */
 guint8 *
 pool_task_reserve_reply (PoolTask *self, gsize size)
 {
+  guint8 *place;
+
   if (size > POOL_TASK_LARGE_MIN && self->args != NULL && self->reserve != NULL &&
       self->reply.len == 0 && self->reference == NULL && self->large == NULL)
     {
@@ -367,9 +383,14 @@ pool_task_reserve_reply (PoolTask *self, gsize size)
         return self->large;
     }
   /* there is more: what came before is no longer the whole */
-  if (G_UNLIKELY (self->reference != NULL))
-    pool_buffer_append (&self->reply, g_steal_pointer (&self->reference), self->reference_size);
-  if (G_UNLIKELY (self->large != NULL))
-    pool_buffer_append (&self->reply, g_steal_pointer (&self->large), self->large_size);
-  return pool_buffer_reserve (&self->reply, size);
+  if (G_UNLIKELY (self->reference != NULL) &&
+      !pool_buffer_try_append (&self->reply, g_steal_pointer (&self->reference), self->reference_size))
+    refuse (self, self->reference_size);
+  if (G_UNLIKELY (self->large != NULL) &&
+      !pool_buffer_try_append (&self->reply, g_steal_pointer (&self->large), self->large_size))
+    refuse (self, self->large_size);
+  place = pool_buffer_try_reserve (&self->reply, size);
+  if (G_UNLIKELY (place == NULL))
+    refuse (self, size);
+  return place;
 }

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
  */
 POOL_EXPORT
 gsize pool_value_size (GVariant *value, gboolean wrap);
+/* @out: in memory of the caller, who also has what lies before it in the same 8 bytes */
 POOL_EXPORT
 void pool_value_encode (GVariant *value, gboolean wrap, guint8 *out);
 POOL_EXPORT
@@ -21,9 +22,9 @@ POOL_EXPORT
 GVariant *pool_value_decode_data (const guint8 *data, gsize size, gboolean trusted,
                                   GDestroyNotify notify, gpointer user_data, GError **error);
 
-/* How a GError travels: u32 code, domain, zero, message, zero. */
+/* How a GError travels: u32 code, domain, zero, message, zero. FALSE: there is no memory to append it. */
 POOL_EXPORT
-void pool_error_encode (const GError *error, PoolBuffer *out);
+gboolean pool_error_encode (const GError *error, PoolBuffer *out);
 POOL_EXPORT
 GError *pool_error_decode (const guint8 *data, gsize size);
 

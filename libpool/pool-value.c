@@ -8,6 +8,25 @@
 #include <string.h>
 
 /*
+ * g_variant_store() of GLib 2.74 aborts when the place is not aligned, as within a batch it may not be. The up to 7 bytes
+ * before @out belong to whoever encodes, too: it stores from there, moves that up, and puts them back. (By
+ * g_variant_get_data() it would take memory of the value's size, and end the program if there is none.)
+ */
+static void
+store_anywhere (GVariant *value, guint8 *out, gsize size)
+{
+  gsize shift = GPOINTER_TO_SIZE (out) % 8;
+  guint8 before[8];
+
+  memcpy (before, out - shift, shift);
+  g_variant_store (value, out - shift);
+  if (shift == 0)
+    return;
+  memmove (out, out - shift, size);
+  memcpy (out - shift, before, shift);
+}
+
+/*
  * @wrap: send the value as the only member of a tuple, as `map` does with an item. A tuple of one member is
  * serialised exactly as that member alone (no framing offset, same alignment), so only the type string differs.
  */
@@ -26,11 +45,8 @@ pool_value_encode (GVariant *value, gboolean wrap, guint8 *out)
   const char *type = g_variant_get_type_string (value);
   gsize type_len = strlen (type);
 
-  /* and it aborts, too, when the place is not aligned for the value: within a batch it may not be */
-  if (size > 0 && GPOINTER_TO_SIZE (out) % 8 == 0)
-    g_variant_store (value, out);
-  else if (size > 0)
-    memcpy (out, g_variant_get_data (value), size);
+  if (size > 0)
+    store_anywhere (value, out, size);
   out += size;
   *out++ = '\0';
   if (wrap)
@@ -110,10 +126,18 @@ pool_value_decode_data (const guint8 *data, gsize size, gboolean trusted, GDestr
   /* GVariant of GLib 2.74 copies some data that are not aligned, and aborts over others */
   if (GPOINTER_TO_SIZE (data) % 8 != 0)
     {
-      guint8 *copy = g_memdup2 (data, size);
+      guint8 *copy = g_try_malloc (MAX (size, 1));
 
+      if (copy != NULL && size > 0)
+        memcpy (copy, data, size);
       if (notify != NULL)
         notify (user_data);
+      if (copy == NULL)
+        {
+          g_set_error (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                       "There is no memory to read a value of %" G_GSIZE_FORMAT " bytes", size);
+          return NULL;
+        }
       data = copy;
       notify = g_free;
       user_data = copy;
@@ -156,15 +180,19 @@ pool_value_decode (GBytes *bytes, gboolean trusted, GError **error)
                                  g_bytes_ref (bytes), error);
 }
 
-void
+gboolean
 pool_error_encode (const GError *error, PoolBuffer *out)
 {
   guint32 code = GUINT32_TO_LE ((guint32) error->code);
   const char *domain = g_quark_to_string (error->domain);
+  gsize start = out->len;
 
-  pool_buffer_append (out, &code, sizeof code);
-  pool_buffer_append (out, domain, strlen (domain) + 1);
-  pool_buffer_append (out, error->message, strlen (error->message) + 1);
+  if (pool_buffer_try_append (out, &code, sizeof code) &&
+      pool_buffer_try_append (out, domain, strlen (domain) + 1) &&
+      pool_buffer_try_append (out, error->message, strlen (error->message) + 1))
+    return TRUE;
+  out->len = start;
+  return FALSE;
 }
 
 /* A domain exists once somebody has used it, which this process may not have done yet. */

@@ -70,11 +70,17 @@ begin_result (Worker *self, const PoolRingSlot *slot, guint32 kind, guint n_item
   return result;
 }
 
+/* The buffer that holds a whole reply. */
+static PoolBuffer *
+find_buffer (Worker *self, const PoolRunnerReply *reply)
+{
+  return reply->data == self->runner.out.data ? &self->runner.out : &self->runner.task->reply;
+}
+
 static void
 publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
          const PoolRunnerReply *reply, double run_time)
 {
-  PoolBuffer *buffer = &self->runner.task->reply;
   PoolRingResult *result =
       begin_result (self, slot, reply->kind, reply->n_items, reply->size, run_time);
 
@@ -89,11 +95,11 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
       if (reply->size > 0)
         memcpy (result->bytes, reply->data, reply->size);
     }
-  else if (reply->data == buffer->data && reply->size > STEAL_MIN)
+  else if (reply->size > STEAL_MIN)
     {
       gsize size;
 
-      result->data = GPOINTER_TO_SIZE (pool_buffer_steal (buffer, &size));
+      result->data = GPOINTER_TO_SIZE (pool_buffer_steal (find_buffer (self, reply), &size));
     }
   else
     result->data = GPOINTER_TO_SIZE (g_memdup2 (reply->data, reply->size));
@@ -325,7 +331,9 @@ worker_ended (PoolThreadsBackend *self, guint index)
     exit.reason = worker->thread != NULL ? POOL_DOWN_REASON_INITIALIZER : POOL_DOWN_REASON_NOT_STARTED;
   if (error != NULL)
     exit.error = explained =
-        g_error_new (error->domain, error->code, "failed in its initializer: %s", error->message);
+        g_error_new (error->domain, error->code, "%s: %s",
+                     worker->thread != NULL ? "failed in its initializer" : "could not be made",
+                     error->message);
   if (worker->thread != NULL)
     g_thread_join (worker->thread);
   g_object_unref (worker->task);

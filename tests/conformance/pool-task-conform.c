@@ -170,8 +170,16 @@ bytes_echo (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, 
 static gboolean
 bytes_copy (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
 {
-  memcpy (pool_task_reserve_reply (task, size / 2), data, size / 2);
-  memcpy (pool_task_reserve_reply (task, size - size / 2), data + size / 2, size - size / 2);
+  gsize parts[2] = { size / 2, size - size / 2 };
+
+  for (guint i = 0; i < 2; i++)
+    {
+      guint8 *place = pool_task_reserve_reply (task, parts[i]);
+
+      if (place == NULL)
+        return FALSE;
+      memcpy (place, data + (i == 0 ? 0 : parts[0]), parts[i]);
+    }
   return TRUE;
 }
 
