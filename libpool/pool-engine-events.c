@@ -67,6 +67,7 @@ run_event (gpointer data)
     event->engine->event (event, event->engine->event_data);
   g_clear_object (&event->result);
   g_clear_object (&event->info);
+  g_clear_error (&event->error);
   pool_engine_unref (event->engine);
   g_free (event);
 }
@@ -121,6 +122,16 @@ pool_engine_push_timeout (PoolEngine *self, PoolRecord *record, gboolean is_soft
   PoolEvent *event = new_task_event (self, POOL_EVENT_TIMEOUT, record);
 
   event->is_soft = is_soft;
+  pool_dispatcher_push (self->dispatcher, run_event, event);
+}
+
+/* Takes @error. */
+void
+pool_engine_push_warning (PoolEngine *self, GError *error)
+{
+  PoolEvent *event = new_event (self, POOL_EVENT_WARNING);
+
+  event->error = error;
   pool_dispatcher_push (self->dispatcher, run_event, event);
 }
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* How many workers may fail in the initializer, or not be made, in a row, before the pool gives up. */
@@ -64,25 +63,52 @@ pool_engine_lookup (PoolEngine *self, const char *task, guint *function, GError 
   return FALSE;
 }
 
+static gboolean
+all_gone (gpointer data)
+{
+  PoolEngine *self = data;
+
+  return self->state == POOL_STATE_JOINED ||
+         (self->stopping && self->ledger.n_records == 0 &&
+          POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend) == 0);
+}
+
+/* The backend has started, and the thread has not: ends the workers as a pool without one does, and is new again. */
+static void
+undo_start_locked (PoolEngine *self)
+{
+  gboolean threads = self->settings.threads;
+
+  self->settings.threads = FALSE;
+  pool_engine_terminate (self);
+  pool_engine_wait_locked (self, NULL, all_gone, self, -1);
+  POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
+  self->settings.threads = threads;
+  self->backend = NULL;
+  self->state = POOL_STATE_NEW;
+  self->stopping = self->watched = FALSE;
+}
+
+/* Can a backend do what is asked for? */
+static gboolean
+check_backend (PoolEngine *self, PoolBackendClass *klass, GError **error)
+{
+  if (self->settings.backend.max_memory_per_child == 0 || klass->flags & POOL_BACKEND_ISOLATES)
+    return TRUE;
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                       "The memory of each worker can be watched only where workers are processes: "
+                       "max-memory-per-child does not go with this backend");
+  return FALSE;
+}
+
 gboolean
 pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 {
   PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (backend);
+  gboolean started;
 
-  if (self->settings.backend.max_memory_per_child > 0 && !(klass->flags & POOL_BACKEND_ISOLATES))
-    {
-      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
-                           "The memory of each worker can be watched only where workers are processes: "
-                           "max-memory-per-child does not go with this backend");
-      return FALSE;
-    }
-  if (self->timer_fd < 0)
-    self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (self->timer_fd < 0)
-    {
-      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No timer for a pool: %s", g_strerror (errno));
-      return FALSE;
-    }
+  if (!check_backend (self, klass, error) || !pool_engine_open_fds (self, error))
+    return FALSE;
   self->n_wanted = self->settings.backend.processes;
   /* the lock is not held: a fork in start() needs our other threads to stand still, and one may want the lock */
   backend->engine = self;
@@ -96,10 +122,13 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
   pool_engine_lock (self);
   self->flags = klass->get_flags != NULL ? klass->get_flags (backend) : klass->flags;
   self->state = POOL_STATE_RUN;
-  pool_engine_start_thread (self);
-  pool_engine_watch_locked (self); /* workers will say that they are up */
+  started = pool_engine_start_thread (self, error);
+  if (started)
+    pool_engine_watch_locked (self); /* workers will say that they are up */
+  else
+    undo_start_locked (self);
   pool_engine_unlock (self);
-  return TRUE;
+  return started;
 }
 
 /* --- workers --- */
@@ -158,20 +187,36 @@ restart_allowed (PoolEngine *self)
   return ++self->restarts_in_window <= max;
 }
 
+/* The pool goes on with @n_left workers, because of @cause. */
+static void
+warn_of_fewer (PoolEngine *self, guint n_left, const PoolBackendExit *cause)
+{
+  pool_engine_push_warning (
+      self, g_error_new (POOL_ERROR, POOL_ERROR_BACKEND,
+                         "The pool goes on with %u of %u workers: worker %u %s; it is tried again when another one "
+                         "is replaced",
+                         n_left, self->n_wanted, cause->worker,
+                         cause->error != NULL ? cause->error->message : "could not be made"));
+}
+
 /* A worker that never came up: its initializer failed, or it could not be made. */
 static void
 failed_start (PoolEngine *self, const PoolBackendExit *exit)
 {
   guint max = MAX (FAILED_STARTS_MIN, self->settings.backend.processes);
+  guint n_left = POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend);
   g_autoptr (GError) error = NULL;
 
   self->n_failed_starts++;
   self->n_bad_exits++;
   /* whoever waits for it to take its place goes all the same */
   pool_engine_release_leaver_locked (self);
-  /* some run: go on with fewer rather than not at all */
-  if (exit->reason == POOL_DOWN_REASON_NOT_STARTED && self->n_alive > 0)
-    return;
+  /* some run, or are about to: go on with fewer rather than not at all */
+  if (exit->reason == POOL_DOWN_REASON_NOT_STARTED && n_left > 0)
+    {
+      warn_of_fewer (self, n_left, exit);
+      return;
+    }
   if (self->n_failed_starts < max)
     {
       self->counters.n_restarts++;
@@ -445,16 +490,6 @@ pool_engine_terminate (PoolEngine *self)
   pool_engine_fail_all_locked (self, error);
   POOL_BACKEND_GET_CLASS (self->backend)->stop (self->backend, TRUE);
   pool_engine_wake_locked (self, NULL);
-}
-
-static gboolean
-all_gone (gpointer data)
-{
-  PoolEngine *self = data;
-
-  return self->state == POOL_STATE_JOINED ||
-         (self->stopping && self->ledger.n_records == 0 &&
-          POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend) == 0);
 }
 
 gboolean

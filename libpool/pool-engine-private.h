@@ -67,6 +67,7 @@ typedef enum
   POOL_EVENT_TASK_LOST,
   POOL_EVENT_TASK_RETRIED,
   POOL_EVENT_PROGRESS,
+  POOL_EVENT_WARNING,
 } PoolEventKind;
 
 /* Something that the program may want to hear of; told in its context. */
@@ -79,6 +80,7 @@ typedef struct
   double soft, timeout; /* limits in seconds */
   gboolean is_soft;
   gint64 time; /* monotonic µs */
+  GError *error; /* of a warning */
 } PoolEvent;
 
 typedef struct
@@ -204,6 +206,7 @@ PoolWorker *pool_engine_get_worker (PoolEngine *self, guint id);
 void pool_engine_push_worker_event (PoolEngine *self, PoolEventKind kind, PoolWorkerInfo *info);
 void pool_engine_push_task_event (PoolEngine *self, PoolEventKind kind, PoolRecord *record, gint64 time);
 void pool_engine_push_timeout (PoolEngine *self, PoolRecord *record, gboolean is_soft);
+void pool_engine_push_warning (PoolEngine *self, GError *error);
 void pool_engine_push_progress (PoolEngine *self, PoolJob *job);
 /* calls @func when the lock has been given up: for what may call back into the program */
 POOL_EXPORT
@@ -272,7 +275,8 @@ gboolean pool_engine_is_worker_thread (PoolEngine *self);
 void pool_engine_wake_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_watch_locked (PoolEngine *self);
 gboolean pool_engine_dispatch_locked (PoolEngine *self);
-void pool_engine_start_thread (PoolEngine *self);
+gboolean pool_engine_open_fds (PoolEngine *self, GError **error);
+gboolean pool_engine_start_thread (PoolEngine *self, GError **error);
 void pool_engine_stop_thread (PoolEngine *self);
 
 static inline gboolean

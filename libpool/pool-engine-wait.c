@@ -3,12 +3,14 @@
 
 #include "pool-engine-private.h"
 
+#include "pool-error.h"
 #include "pool-fork-guard-private.h"
 
 #include <errno.h>
 #include <glib-unix.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /*
@@ -386,17 +388,41 @@ timer_ready (gint fd, GIOCondition condition, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Called with the lock held, after the backend has started. */
-void
-pool_engine_start_thread (PoolEngine *self)
+/* Before the start; they stay if that fails. */
+gboolean
+pool_engine_open_fds (PoolEngine *self, GError **error)
 {
-  self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->wake_fd < 0)
+    self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->wake_fd >= 0 && self->timer_fd < 0)
+    self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (self->wake_fd >= 0 && self->timer_fd >= 0)
+    return TRUE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No descriptors for a pool: %s", g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+start_thread (PoolEngine *self, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  pool_fork_guard_thread_announce ();
+  self->thread = g_thread_try_new ("libpool", engine_thread, pool_engine_ref (self), &local_error);
+  if (self->thread != NULL)
+    return TRUE;
+  pool_fork_guard_thread_withdraw ();
+  pool_engine_unref (self);
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No thread for a pool: %s", local_error->message);
+  return FALSE;
+}
+
+/* Called with the lock held, after the backend has started. */
+gboolean
+pool_engine_start_thread (PoolEngine *self, GError **error)
+{
   if (self->settings.threads)
-    {
-      pool_fork_guard_thread_announce ();
-      self->thread = g_thread_new ("libpool", engine_thread, pool_engine_ref (self));
-      return;
-    }
+    return start_thread (self, error);
 
   self->source =
       g_unix_fd_source_new (POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), G_IO_IN);
@@ -405,6 +431,7 @@ pool_engine_start_thread (PoolEngine *self)
   self->timer_source = g_unix_fd_source_new (self->timer_fd, G_IO_IN);
   g_source_set_callback (self->timer_source, (GSourceFunc) (gpointer) timer_ready, self, NULL);
   g_source_attach (self->timer_source, pool_dispatcher_get_context (self->dispatcher));
+  return TRUE;
 }
 
 /* Called without the lock. */

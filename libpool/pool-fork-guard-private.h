@@ -13,6 +13,8 @@ G_BEGIN_DECLS
 POOL_EXPORT
 void pool_fork_guard_thread_announce (void); /* before a thread of the library is made, which then calls _begin() */
 POOL_EXPORT
+void pool_fork_guard_thread_withdraw (void); /* it could not be made */
+POOL_EXPORT
 void pool_fork_guard_thread_begin (void); /* this is that thread; enters */
 POOL_EXPORT
 void pool_fork_guard_thread_end (void);

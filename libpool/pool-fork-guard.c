@@ -54,6 +54,12 @@ pool_fork_guard_thread_announce (void)
 }
 
 void
+pool_fork_guard_thread_withdraw (void)
+{
+  atomic_fetch_sub (&n_announced, 1);
+}
+
+void
 pool_fork_guard_thread_begin (void)
 {
   pool_fork_guard_enter ();

@@ -132,8 +132,8 @@ feed (gpointer data)
  * called once in the life of a pool. The thread ends at the end of the sequence, when @next fails, or when the pool is
  * closed.
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if it was called before, %POOL_ERROR_NOT_STARTED or
- *   %POOL_ERROR_CLOSED
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if it was called before, %POOL_ERROR_NOT_STARTED,
+ *   %POOL_ERROR_CLOSED, or %POOL_ERROR_BACKEND if no thread can be made
  *
  * Since: 1.0
  */
@@ -141,6 +141,7 @@ gboolean
 pool_manager_put_async (PoolManager *self, PoolNextFunc next, gpointer user_data,
                         GDestroyNotify destroy, GError **error)
 {
+  g_autoptr (GError) local_error = NULL;
   Feeder *feeder;
   gboolean ok;
 
@@ -167,8 +168,20 @@ pool_manager_put_async (PoolManager *self, PoolNextFunc next, gpointer user_data
 
   feeder = g_new (Feeder, 1);
   *feeder = (Feeder){ g_object_ref (self), next, user_data, destroy };
-  self->queue.feeder = g_thread_new ("pool-feeder", feed, feeder);
-  return TRUE;
+  self->queue.feeder = g_thread_try_new ("pool-feeder", feed, feeder, &local_error);
+  if (self->queue.feeder != NULL)
+    return TRUE;
+
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No thread to put from: %s", local_error->message);
+  pool_engine_lock (self->engine);
+  self->queue.fed = self->queue.feeding = FALSE;
+  pool_engine_wake_locked (self->engine, NULL);
+  pool_engine_unlock (self->engine);
+  g_object_unref (self);
+  g_free (feeder);
+  if (destroy != NULL)
+    destroy (user_data);
+  return FALSE;
 }
 
 static gboolean

@@ -15,6 +15,7 @@ enum
   SIGNAL_PROCESS_UP,
   SIGNAL_PROCESS_DOWN,
   SIGNAL_PROCESS_EXIT,
+  SIGNAL_WARNING,
   SIGNAL_TIMEOUT,
   SIGNAL_TIMEOUT_SET,
   SIGNAL_TIMEOUT_CANCEL,
@@ -74,6 +75,19 @@ install_worker_signals (void)
    * Since: 1.0
    */
   add_signal (SIGNAL_PROCESS_EXIT, "process-exit", 1, POOL_TYPE_WORKER_INFO);
+
+  /**
+   * PoolManager::warning:
+   * @self: the pool
+   * @error: what is wrong, %POOL_ERROR_BACKEND
+   *
+   * The pool goes on, but not as it was meant to: a worker could not be made, for want of processes, descriptors or
+   * memory, so it has fewer than [property@Manager:processes]. It tries again when another worker is replaced. A pool
+   * that is left without any worker gives no warning: it is %POOL_STATE_BROKEN, and every task fails.
+   *
+   * Since: 1.0
+   */
+  add_signal (SIGNAL_WARNING, "warning", 1, G_TYPE_ERROR);
 }
 
 static void
@@ -185,6 +199,9 @@ emit (PoolManager *self, const PoolEvent *event)
       break;
     case POOL_EVENT_PROCESS_EXIT:
       g_signal_emit (self, signals[SIGNAL_PROCESS_EXIT], 0, event->info);
+      break;
+    case POOL_EVENT_WARNING:
+      g_signal_emit (self, signals[SIGNAL_WARNING], 0, event->error);
       break;
     case POOL_EVENT_TIMEOUT:
       g_signal_emit (self, signals[SIGNAL_TIMEOUT], 0, event->result, event->is_soft,

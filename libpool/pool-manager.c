@@ -107,7 +107,8 @@ pool_manager_new (const char *backend)
  * threads, if workers are to be forked from it.
  *
  * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE, %POOL_ERROR_INVALID_ARGUMENT,
- *   %POOL_ERROR_NO_SUCH_BACKEND, %POOL_ERROR_NO_SUCH_TASK (target or initializer) or %POOL_ERROR_BACKEND
+ *   %POOL_ERROR_NO_SUCH_BACKEND, %POOL_ERROR_NO_SUCH_TASK (target or initializer), or, when the system has no more of
+ *   something, %POOL_ERROR_OUT_OF_MEMORY or %POOL_ERROR_BACKEND: then it can be tried again
  *
  * Since: 1.0
  */

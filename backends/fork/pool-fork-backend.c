@@ -12,12 +12,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* How long the zygote may take to end, with all it has been told to kill, before it is killed itself. */
 #define QUIT_TIMEOUT_MS 2000
+
+/* After so many orders in a row that the system has no memory for, the zygote is given up. */
+#define REFUSED_MAX 100
 
 /* Up to this size a worker is granted the place of its next large result in advance, if need be in new memory. */
 #define GRANT_NEW_MAX (4 * 1024 * 1024)
@@ -26,29 +30,50 @@ G_DEFINE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL_TYPE_LOCAL_BACKEND
 
 /* --- orders to the zygote --- */
 
+/* FALSE: to be sent again later. A zygote that can be told nothing any more is given up: it will see that, and so will we. */
+static gboolean
+try_order (PoolForkBackend *self, const PoolControlMessage *message)
+{
+  if (pool_control_send (self->control_fd, message, FALSE))
+    {
+      self->n_refused = 0;
+      return TRUE;
+    }
+  if (errno == EAGAIN || ((errno == ENOBUFS || errno == ENOMEM) && ++self->n_refused < REFUSED_MAX))
+    return FALSE;
+  shutdown (self->control_fd, SHUT_RDWR);
+  return TRUE;
+}
+
 static void
 flush_outbox (PoolForkBackend *self)
 {
   PoolControlMessage *message;
 
+  if (G_LIKELY (self->outbox.length == 0))
+    return;
   while ((message = g_queue_peek_head (&self->outbox)) != NULL)
     {
-      if (!pool_control_send (self->control_fd, message, FALSE) && errno == EAGAIN)
+      if (!try_order (self, message))
         return;
       g_free (g_queue_pop_head (&self->outbox));
     }
+  pool_local_backend_watch_room (POOL_LOCAL_BACKEND (self), self->control_fd, FALSE);
 }
 
-/* Never blocks: what the socket does not take now goes when the zygote has been listened to. */
+/* Never blocks: what the socket does not take now goes when it does. */
 static void
 order (PoolForkBackend *self, const PoolControlMessage *message)
 {
   if (self->control_fd < 0)
     return;
   flush_outbox (self);
-  if (self->outbox.length > 0 ||
-      (!pool_control_send (self->control_fd, message, FALSE) && errno == EAGAIN))
-    g_queue_push_tail (&self->outbox, g_memdup2 (message, sizeof *message));
+  if (self->outbox.length == 0 && try_order (self, message))
+    return;
+  if (self->outbox.length == 0 &&
+      !pool_local_backend_watch_room (POOL_LOCAL_BACKEND (self), self->control_fd, TRUE))
+    shutdown (self->control_fd, SHUT_RDWR);
+  g_queue_push_tail (&self->outbox, g_memdup2 (message, sizeof *message));
 }
 
 /* --- functions --- */
@@ -154,6 +179,26 @@ prepare_worker (PoolForkBackend *self, guint worker, gboolean first)
   return info->incarnation;
 }
 
+/* Nobody would hear of the end of a zygote that is not watched: then it is not to be. */
+static gboolean
+watch_zygote (PoolForkBackend *self, GError **error)
+{
+  if (pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd))
+    return TRUE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot watch its zygote: %s",
+               g_strerror (errno));
+  close (self->control_fd);
+  self->control_fd = -1;
+  if (self->zygote > 0)
+    {
+      kill (self->zygote, SIGKILL); /* and its workers with it */
+      while (waitpid (self->zygote, NULL, 0) < 0 && errno == EINTR)
+        ;
+    }
+  self->zygote = 0;
+  return FALSE;
+}
+
 static gboolean
 pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, GError **error)
 {
@@ -174,7 +219,7 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
     }
   return pool_fork_backend_start_zygote (self, config->start_method, FALSE, config->processes, first,
                                          error) &&
-         pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
+         watch_zygote (self, error);
 }
 
 static PoolBackendFlags
@@ -214,7 +259,7 @@ ensure_zygote (PoolForkBackend *self, GError **error)
       return FALSE;
     }
   return pool_fork_backend_start_zygote (self, self->method, TRUE, 0, 0, error) &&
-         pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->control_fd);
+         watch_zygote (self, error);
 }
 
 static void
@@ -361,8 +406,10 @@ zygote_died (PoolForkBackend *self)
   close (self->control_fd);
   self->control_fd = -1;
   if (self->zygote > 0)
-    waitpid (self->zygote, NULL, 0);
+    while (waitpid (self->zygote, NULL, 0) < 0 && errno == EINTR)
+      ;
   self->zygote = 0;
+  self->n_refused = 0;
   g_queue_clear_full (&self->outbox, g_free);
   for (guint i = 0; i < n; i++)
     if (alive[i] && self->workers[i].pid > 0)
@@ -637,6 +684,8 @@ pool_fork_backend_finish (PoolBackend *backend)
   if (self->control_fd < 0)
     return;
   pool_fork_backend_stop (backend, TRUE);
+  /* if the order did not get through: the end of the connection means the same */
+  shutdown (self->control_fd, SHUT_WR);
   wait_for_zygote (self);
   close (self->control_fd);
   self->control_fd = -1;

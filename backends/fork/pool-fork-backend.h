@@ -39,7 +39,8 @@ struct _PoolForkBackend
   int control_fd; /* -1: the zygote is gone */
   int manager_fd; /* pidfd of this process */
   pid_t zygote;   /* 0: not our child */
-  GQueue outbox;  /* PoolControlMessage: the socket was full */
+  GQueue outbox;  /* PoolControlMessage: the socket took no more; it is watched for room as long as there are any */
+  guint n_refused; /* orders in a row that there was no memory for */
 };
 
 /*

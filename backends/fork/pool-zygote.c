@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -35,6 +37,10 @@ typedef struct
   guint n_children, capacity;
   gboolean quitting;
 } Nursery;
+
+/* How often, and how long, a report waits for memory of the system; nothing tells when there is some. */
+#define REPORT_TRIES_MAX 20
+#define REPORT_PAUSE_MS 10
 
 /* Default dispositions, nothing blocked, a process group of its own: what workers inherit. */
 static void
@@ -136,11 +142,23 @@ kill_orphans (Nursery *self)
     ;
 }
 
+/*
+ * Blocks when the manager does not read; if it is gone there is nobody to tell. A manager that does not hear of an end
+ * would wait for ever: when the system has no memory for a message, for long, it is told all by the zygote's own end.
+ */
 static void
 report (Nursery *self, PoolControlMessage *message)
 {
-  /* blocks when the manager does not read; if it is gone there is nobody to tell */
-  pool_control_send (self->zygote->control_fd, message, TRUE);
+  const struct timespec pause = { 0, REPORT_PAUSE_MS * 1000000 };
+
+  for (guint i = 0; !pool_control_send (self->zygote->control_fd, message, TRUE); i++)
+    {
+      if (errno == EPIPE || errno == ECONNRESET)
+        return;
+      if ((errno != ENOBUFS && errno != ENOMEM) || i == REPORT_TRIES_MAX)
+        _exit (1);
+      nanosleep (&pause, NULL);
+    }
 }
 
 static void
@@ -381,6 +399,30 @@ look_after (Nursery *self, int signal_fd)
     }
 }
 
+/* A program without standard streams gives their numbers to what it opens; tasks would write there. */
+static int
+above_standard (int fd)
+{
+  int other;
+
+  if (fd > STDERR_FILENO)
+    return fd;
+  other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (other < 0)
+    _exit (1);
+  close (fd);
+  return other;
+}
+
+/* The program's standard input is not for its tasks. Closed first: then it works with all descriptors in use, too. */
+static void
+replace_stdin (void)
+{
+  close (STDIN_FILENO);
+  if (open ("/dev/null", O_RDONLY) < 0 && memfd_create ("libpool-empty", 0) < 0)
+    _exit (1);
+}
+
 void
 pool_zygote_main (PoolZygote *zygote)
 {
@@ -388,19 +430,16 @@ pool_zygote_main (PoolZygote *zygote)
   const PoolControlMessage first = { .type = POOL_CONTROL_SPAWN,
                                      .n = zygote->n_workers,
                                      .incarnation = zygote->incarnation };
-  int keep[4] = { zygote->control_fd, zygote->event_fd, zygote->manager_fd, zygote->shm->fd };
-  int signal_fd, null_fd;
+  int keep[4], signal_fd;
 
   become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
   prctl (PR_SET_CHILD_SUBREAPER, 1);
-  /* the program's standard input is not for its tasks */
-  null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null_fd > 0)
-    {
-      dup2 (null_fd, 0);
-      close (null_fd);
-    }
+  keep[0] = zygote->control_fd = above_standard (zygote->control_fd);
+  keep[1] = zygote->event_fd = above_standard (zygote->event_fd);
+  keep[2] = zygote->manager_fd = above_standard (zygote->manager_fd);
+  keep[3] = zygote->shm->fd = above_standard (zygote->shm->fd);
+  replace_stdin ();
   block_sigchld ();
   /* workers first: somebody waits for them, and they close what they must not have themselves */
   spawn (&self, &first);
