@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "conform.h"
 
+#include "../count-things.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,37 +87,12 @@ conform_end (PoolManager *pool)
   g_object_unref (pool);
 }
 
-static guint
-count_entries (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  guint n = 0;
-
-  while (g_dir_read_name (dir) != NULL)
-    n++;
-  return n;
-}
-
-static guint
-count_children (void)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", (int) getpid ());
-  g_autofree char *text = NULL;
-  guint n = 0;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL))
-    return 0;
-  for (char *p = text; *p != '\0'; p++)
-    n += *p == ' ';
-  return n;
-}
-
 static guint n_children; /* of a program that called pool_init() */
 
 static void
 set_up (Fixture *fixture, gconstpointer data)
 {
-  fixture->n_fds = count_entries ("/proc/self/fd");
+  fixture->n_fds = count_fds ();
 }
 
 /* Every pool of a test is gone by now, and everything it had. */
@@ -125,7 +102,7 @@ tear_down (Fixture *fixture, gconstpointer data)
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (count_children (), ==, n_children);
-  g_assert_cmpuint (count_entries ("/proc/self/fd"), ==, fixture->n_fds);
+  g_assert_cmpuint (count_fds (), ==, fixture->n_fds);
 }
 
 void

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../count-things.h"
+
 #include <libpool.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -43,17 +45,6 @@ end (PoolManager *pool)
   pool_manager_join (pool, 30, &error);
   g_assert_no_error (error);
   g_object_unref (pool);
-}
-
-static guint
-count_fds (void)
-{
-  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
-  guint n = 0;
-
-  while (g_dir_read_name (dir) != NULL)
-    n++;
-  return n;
 }
 
 /* The state letter of a process; 0: there is none. Zombies count as gone. */
