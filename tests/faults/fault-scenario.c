@@ -2,13 +2,13 @@
 #include "fault-scenario.h"
 
 #include "../count-things.h"
+#include "faults-common.h"
 
 #include <fcntl.h>
 #include <libpool.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -285,15 +285,6 @@ put_from_a_thread (Scenario *self, GError **error)
 
 /* --- deaths --- */
 
-static int
-parent_of (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *text = NULL;
-
-  return g_file_get_contents (path, &text, NULL, NULL) ? atoi (strrchr (text, ')') + 4) : 0;
-}
-
 static void
 kill_one (Scenario *self, gboolean its_parent)
 {
@@ -305,7 +296,7 @@ kill_one (Scenario *self, gboolean its_parent)
     return;
   pid = pool_worker_info_get_pid (workers->pdata[0]);
   atomic_store (&self->control->armed, FALSE); /* our own open() is not in question */
-  pid = its_parent ? parent_of (pid) : pid;
+  pid = its_parent ? faults_parent_of (pid) : pid;
   atomic_store (&self->control->armed, TRUE);
   kill (pid, SIGKILL);
   while (is_running (self) && self->n_down == n_down)

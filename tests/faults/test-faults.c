@@ -1,89 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../count-things.h"
+#include "faults-common.h"
 
 #include <libpool.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Deaths at any moment, by real signals. POOL_TEST_START_METHOD says how workers are made. */
-
-static PoolManager *
-new_pool (int processes)
-{
-  const char *method = g_getenv ("POOL_TEST_START_METHOD");
-  PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", "fork", "processes", processes,
-                                    "max-restarts", 1000000, "max-retries", 1000, NULL);
-
-  if (method != NULL)
-    {
-      g_autoptr (GEnumClass) klass = g_type_class_ref (POOL_TYPE_START_METHOD);
-
-      g_object_set (pool, "start-method", g_enum_get_value_by_nick (klass, method)->value, NULL);
-    }
-  return pool;
-}
-
-static void
-start (PoolManager *pool)
-{
-  g_autoptr (GError) error = NULL;
-
-  pool_manager_start (pool, &error);
-  g_assert_no_error (error);
-}
-
-static void
-end (PoolManager *pool)
-{
-  g_autoptr (GError) error = NULL;
-
-  pool_manager_close (pool, NULL);
-  pool_manager_join (pool, 30, &error);
-  g_assert_no_error (error);
-  g_object_unref (pool);
-}
-
-/* The state letter of a process; 0: there is none. Zombies count as gone. */
-static char
-process_state (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *text = NULL;
-  char *p;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL) || (p = strrchr (text, ')')) == NULL)
-    return 0;
-  return p[2] == 'Z' || p[2] == 'X' ? 0 : p[2];
-}
-
-static gboolean
-gone_within (int pid, double seconds)
-{
-  for (guint i = 0; i < seconds * 100; i++)
-    {
-      if (process_state (pid) == 0)
-        return TRUE;
-      g_usleep (10000);
-    }
-  return FALSE;
-}
-
-static int
-nth_worker (PoolManager *pool, guint n)
-{
-  for (;;)
-    {
-      g_autoptr (GPtrArray) workers = pool_manager_get_workers (pool);
-
-      if (workers->len > 0)
-        return pool_worker_info_get_pid (workers->pdata[n % workers->len]);
-      g_usleep (500);
-    }
-}
+/* Deaths at any moment, by real signals. */
 
 /* --- killed at random --- */
 
@@ -183,13 +109,13 @@ run_killed_map (PoolManager *pool)
 static void
 test_killed (void)
 {
-  PoolManager *pool = new_pool (4);
+  PoolManager *pool = faults_new_pool (4);
   guint n_fds = count_fds ();
   Killer killer = { pool, FALSE, 0 };
   GThread *thread;
   guint64 n_done, n_pending, n_restarts;
 
-  start (pool);
+  faults_start (pool);
   thread = g_thread_new ("killer", kill_at_random, &killer);
   run_killed_calls (pool);
   run_killed_map (pool);
@@ -200,7 +126,7 @@ test_killed (void)
   g_assert_cmpuint (killer.n_kills, >, 50);
   g_assert_cmpuint (n_done, ==, 2 * N_KILLED);
   g_assert_cmpuint (n_pending, ==, 0);
-  end (pool);
+  faults_end (pool);
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (count_fds (), ==, n_fds);
@@ -211,46 +137,34 @@ test_killed (void)
 static void
 test_all_killed (void)
 {
-  PoolManager *pool = new_pool (3);
+  PoolManager *pool = faults_new_pool (3);
 
-  start (pool);
+  faults_start (pool);
   for (guint i = 0; i < 20; i++)
     {
       for (guint n = 0; n < 3; n++)
-        kill (nth_worker (pool, n), SIGKILL);
+        kill (faults_nth_worker (pool, n), SIGKILL);
       check_result (pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", (gint64) i),
                                               NULL, NULL, NULL, NULL),
                     i);
     }
-  end (pool);
-}
-
-static int
-parent_of (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *text = NULL;
-  int parent = 0;
-
-  if (g_file_get_contents (path, &text, NULL, NULL))
-    parent = atoi (strrchr (text, ')') + 4);
-  return parent;
+  faults_end (pool);
 }
 
 /* The process that workers come from dies: another is made where that can be done, or all is told. */
 static void
 test_zygote_killed (void)
 {
-  PoolManager *pool = new_pool (2);
+  PoolManager *pool = faults_new_pool (2);
   const char *method = g_getenv ("POOL_TEST_START_METHOD");
   g_autoptr (PoolApplyResult) result = NULL;
   g_autoptr (GVariant) value = NULL;
   g_autoptr (GError) error = NULL;
 
-  start (pool);
+  faults_start (pool);
   result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.3), NULL, NULL, NULL,
                                      NULL);
-  kill (parent_of (nth_worker (pool, 0)), SIGKILL);
+  kill (faults_parent_of (faults_nth_worker (pool, 0)), SIGKILL);
   value = pool_async_result_get (POOL_ASYNC_RESULT (result), 10, &error);
   if (g_strcmp0 (method, "fork") == 0)
     g_assert_error (error, POOL_ERROR, POOL_ERROR_RESTART_FREQ);
@@ -266,14 +180,14 @@ test_zygote_killed (void)
 static void
 test_stopped (void)
 {
-  PoolManager *pool = new_pool (2);
+  PoolManager *pool = faults_new_pool (2);
   int pid;
 
-  start (pool);
+  faults_start (pool);
   check_result (pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", (gint64) 1), NULL,
                                           NULL, NULL, NULL),
                 1);
-  pid = nth_worker (pool, 0);
+  pid = faults_nth_worker (pool, 0);
   for (guint round = 0; round < 20; round++)
     {
       kill (pid, SIGSTOP);
@@ -283,7 +197,7 @@ test_stopped (void)
                       i);
       kill (pid, SIGCONT);
     }
-  end (pool);
+  faults_end (pool);
 }
 
 /* --- the manager dies --- */
@@ -298,7 +212,7 @@ run_victim (gboolean busy, int *pids, guint n)
   victim = fork ();
   if (victim == 0)
     {
-      PoolManager *pool = new_pool (n);
+      PoolManager *pool = faults_new_pool (n);
       guint up = 0;
 
       if (!pool_manager_start (pool, NULL))
@@ -310,7 +224,7 @@ run_victim (gboolean busy, int *pids, guint n)
         }
       for (guint i = 0; i < n; i++)
         {
-          int pid = nth_worker (pool, i);
+          int pid = faults_nth_worker (pool, i);
 
           if (busy)
             g_object_unref (pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 60.0), NULL,
@@ -335,14 +249,14 @@ test_manager_killed (void)
     {
       int pids[4];
       int victim = run_victim (round % 2, pids, G_N_ELEMENTS (pids));
-      int zygote = parent_of (pids[0]);
+      int zygote = faults_parent_of (pids[0]);
 
       g_usleep (round * 3000);
       kill (victim, SIGKILL);
       waitpid (victim, NULL, 0);
       for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
-        g_assert_true (gone_within (pids[i], 5));
-      g_assert_true (gone_within (zygote, 5));
+        g_assert_true (faults_gone_within (pids[i], 5));
+      g_assert_true (faults_gone_within (zygote, 5));
     }
 }
 
@@ -367,7 +281,7 @@ leave_child (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 static void
 test_children (void)
 {
-  PoolManager *pool = new_pool (1);
+  PoolManager *pool = faults_new_pool (1);
   g_autoptr (GVariant) child = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -377,13 +291,13 @@ test_children (void)
       return;
     }
   pool_manager_register (pool, "leave-child", leave_child, NULL, NULL, NULL);
-  start (pool);
+  faults_start (pool);
   child = pool_manager_apply (pool, "leave-child", NULL, NULL, NULL, &error);
   g_assert_no_error (error);
-  g_assert_cmpint (process_state (g_variant_get_int32 (child)), !=, 0);
-  kill (nth_worker (pool, 0), SIGKILL);
-  g_assert_true (gone_within (g_variant_get_int32 (child), 5));
-  end (pool);
+  g_assert_cmpint (faults_process_state (g_variant_get_int32 (child)), !=, 0);
+  kill (faults_nth_worker (pool, 0), SIGKILL);
+  g_assert_true (faults_gone_within (g_variant_get_int32 (child), 5));
+  faults_end (pool);
 }
 
 /* --- a long task among short ones --- */
@@ -401,7 +315,7 @@ nap_until (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 static void
 test_balance (void)
 {
-  PoolManager *pool = new_pool (2);
+  PoolManager *pool = faults_new_pool (2);
   double naps[101];
   g_autoptr (GVariant) values = NULL;
   g_autoptr (GError) error = NULL;
@@ -413,7 +327,7 @@ test_balance (void)
       return;
     }
   pool_manager_register (pool, "nap-until", nap_until, NULL, NULL, NULL);
-  start (pool);
+  faults_start (pool);
   for (guint i = 0; i < G_N_ELEMENTS (naps); i++)
     naps[i] = i == 0 ? 2.0 : 0.005;
   values = pool_manager_map (
@@ -431,7 +345,7 @@ test_balance (void)
         long_end = g_variant_get_int64 (value);
       g_assert_cmpint (g_variant_get_int64 (value), <=, long_end);
     }
-  end (pool);
+  faults_end (pool);
 }
 
 /* --- large --- */
@@ -451,7 +365,7 @@ make_large (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, 
 static void
 test_large (void)
 {
-  PoolManager *pool = new_pool (1);
+  PoolManager *pool = faults_new_pool (1);
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GError) error = NULL;
   const guint8 *data;
@@ -463,7 +377,7 @@ test_large (void)
     }
   pool_manager_register_bytes (pool, "make-large", make_large, NULL, NULL, NULL);
   pool_manager_register_bytes (pool, "twice", twice, NULL, NULL, NULL);
-  start (pool);
+  faults_start (pool);
   bytes = pool_manager_apply_bytes (pool, "make-large", NULL, 0, NULL, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (g_bytes_get_size (bytes), ==, LARGE);
@@ -471,7 +385,7 @@ test_large (void)
   g_assert_cmpuint (data[0], ==, 7);
   g_assert_cmpuint (data[LARGE / 2], ==, 7);
   g_assert_cmpuint (data[LARGE - 1], ==, 8);
-  end (pool);
+  faults_end (pool);
 }
 
 /* --- a program whose threads are busy where a fork could catch them with a lock --- */
@@ -512,17 +426,17 @@ test_busy_threads (void)
       PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", "fork", "processes", 20,
                                         "max-restarts", 1000000, "max-retries", 1000, NULL);
 
-      start (pool);
+      faults_start (pool);
       n_starts += 20;
       for (guint i = 0; i < 80; i++)
         {
-          kill (nth_worker (pool, i), SIGKILL);
+          kill (faults_nth_worker (pool, i), SIGKILL);
           n_replaced++;
           check_result (pool_manager_apply_async (pool, "conform.square", g_variant_new ("(x)", (gint64) i),
                                                   NULL, NULL, NULL, NULL),
                         i);
         }
-      end (pool);
+      faults_end (pool);
     }
   noise_ends = TRUE;
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
