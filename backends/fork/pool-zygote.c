@@ -414,10 +414,16 @@ above_standard (int fd)
   return other;
 }
 
-/* The program's standard input is not for its tasks. Closed first: then it works with all descriptors in use, too. */
+/*
+ * The program's standard input is not for its tasks. Closed first: then it works with all descriptors in use, too. And what
+ * is to be closed by exec is no standard stream, whatever its number.
+ */
 static void
-replace_stdin (void)
+clean_standard (void)
 {
+  for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) == FD_CLOEXEC)
+      close (fd);
   close (STDIN_FILENO);
   if (open ("/dev/null", O_RDONLY) < 0 && memfd_create ("libpool-empty", 0) < 0)
     _exit (1);
@@ -439,7 +445,7 @@ pool_zygote_main (PoolZygote *zygote)
   keep[1] = zygote->event_fd = above_standard (zygote->event_fd);
   keep[2] = zygote->manager_fd = above_standard (zygote->manager_fd);
   keep[3] = zygote->shm->fd = above_standard (zygote->shm->fd);
-  replace_stdin ();
+  clean_standard ();
   block_sigchld ();
   /* workers first: somebody waits for them, and they close what they must not have themselves */
   spawn (&self, &first);
