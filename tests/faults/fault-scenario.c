@@ -415,8 +415,10 @@ prepare (Scenario *self)
   GBytes *items[N_ITEMS];
   gint64 numbers[200];
 
-  self->data = g_malloc (64 * MIB);
-  for (gsize i = 0; i < 64 * MIB / 8; i++)
+  gsize size = self->large ? 64 * MIB : MIB;
+
+  self->data = g_malloc (size);
+  for (gsize i = 0; i < size / 8; i++)
     ((guint64 *) (gpointer) self->data)[i] = i * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
   for (guint i = 0; i < N_ITEMS; i++)
     items[i] = g_bytes_new_static (self->data + i, ITEM_SIZE + i);
