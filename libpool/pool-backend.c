@@ -62,6 +62,23 @@ pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char 
 }
 
 /**
+ * pool_backend_worker_sandboxed: (skip)
+ * @self: a backend
+ * @worker: the worker's number
+ * @enforced: what is enforced on it
+ *
+ * Tells the engine what a worker is kept from, right before pool_backend_worker_up(). A backend whose workers are in no
+ * sandbox need not call it.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_worker_sandboxed (PoolBackend *self, guint worker, PoolSandboxFlags enforced)
+{
+  pool_engine_worker_sandboxed (self->engine, worker, enforced);
+}
+
+/**
  * pool_backend_worker_down: (skip)
  * @self: a backend
  * @exit: how it ended, and over which task

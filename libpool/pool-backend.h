@@ -33,6 +33,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolBackend, g_object_unref)
  * @POOL_BACKEND_REMOTE: workers may be on other machines
  * @POOL_BACKEND_CAN_KILL: a worker can be ended while it runs a task
  * @POOL_BACKEND_CAN_GROW: workers can be added later
+ * @POOL_BACKEND_SANDBOXES: workers can be kept from what the program may do: it heeds the sandbox that it is started with
  *
  * What a backend can do.
  */
@@ -44,6 +45,7 @@ typedef enum
   POOL_BACKEND_REMOTE = 1 << 2,
   POOL_BACKEND_CAN_KILL = 1 << 3,
   POOL_BACKEND_CAN_GROW = 1 << 4,
+  POOL_BACKEND_SANDBOXES = 1 << 5,
 } PoolBackendFlags;
 
 /* What a backend is to start with. Valid during start(). */
@@ -57,6 +59,7 @@ typedef struct
   GVariant *static_args;   /* a tuple, or NULL */
   const char *initializer; /* a task's name, or NULL */
   GVariant *initargs;      /* a tuple */
+  PoolSandbox sandbox;     /* NONE, unless the backend has POOL_BACKEND_SANDBOXES */
 } PoolBackendConfig;
 
 /* A unit of work on its way to a worker. */
@@ -220,6 +223,8 @@ POOL_AVAILABLE_IN_ALL
 void pool_backend_deliver (PoolBackend *self, const PoolBackendResult *result);
 POOL_AVAILABLE_IN_ALL
 void pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char *host);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_worker_sandboxed (PoolBackend *self, guint worker, PoolSandboxFlags enforced);
 POOL_AVAILABLE_IN_ALL
 void pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit);
 

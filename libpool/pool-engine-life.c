@@ -89,25 +89,13 @@ undo_start_locked (PoolEngine *self)
   self->stopping = self->watched = FALSE;
 }
 
-/* Can a backend do what is asked for? */
-static gboolean
-check_backend (PoolEngine *self, PoolBackendClass *klass, GError **error)
-{
-  if (self->settings.backend.max_memory_per_child == 0 || klass->flags & POOL_BACKEND_ISOLATES)
-    return TRUE;
-  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
-                       "The memory of each worker can be watched only where workers are processes: "
-                       "max-memory-per-child does not go with this backend");
-  return FALSE;
-}
-
 gboolean
 pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 {
   PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (backend);
   gboolean started;
 
-  if (!check_backend (self, klass, error) || !pool_engine_open_fds (self, error))
+  if (!pool_engine_open_fds (self, error))
     return FALSE;
   self->n_wanted = self->settings.backend.processes;
   /* the lock is not held: a fork in start() needs our other threads to stand still, and one may want the lock */
@@ -133,21 +121,34 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 
 /* --- workers --- */
 
-void
-pool_engine_worker_up (PoolEngine *self, guint id, gint64 pid, const char *host)
+static PoolWorker *
+ensure_worker (PoolEngine *self, guint id)
 {
   PoolWorker *worker;
-  char *old_host;
 
   if (id >= self->workers->len)
     g_ptr_array_set_size (self->workers, id + 1);
   worker = self->workers->pdata[id];
   if (worker == NULL)
     worker = self->workers->pdata[id] = g_new0 (PoolWorker, 1);
-  old_host = worker->host;
+  worker->id = id;
+  return worker;
+}
+
+void
+pool_engine_worker_sandboxed (PoolEngine *self, guint id, PoolSandboxFlags enforced)
+{
+  ensure_worker (self, id)->sandbox = enforced;
+}
+
+void
+pool_engine_worker_up (PoolEngine *self, guint id, gint64 pid, const char *host)
+{
+  PoolWorker *worker = ensure_worker (self, id);
+
+  g_free (worker->host);
   *worker = (PoolWorker){ .id = id, .pid = pid, .host = g_strdup (host), .up = TRUE,
-                          .started_at = g_get_real_time () };
-  g_free (old_host);
+                          .started_at = g_get_real_time (), .sandbox = worker->sandbox };
   self->n_alive++;
   self->n_failed_starts = 0;
   pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_UP,

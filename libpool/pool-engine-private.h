@@ -43,6 +43,7 @@ typedef struct
   gboolean stale;     /* to be replaced, by and by */
   gboolean abandoned; /* counts as gone, but is still there */
   gint64 started_at; /* real time, µs */
+  PoolSandboxFlags sandbox;
 
   PoolDownReason why; /* it is being ended */
   gint64 kill_at;     /* monotonic µs: when it is to be killed if it is still there; 0: not */
@@ -194,6 +195,7 @@ gboolean pool_engine_check_submit (PoolEngine *self, GError **error);
 gboolean pool_engine_lookup (PoolEngine *self, const char *task, guint *function, GError **error);
 void pool_engine_break (PoolEngine *self, const GError *cause);
 void pool_engine_worker_up (PoolEngine *self, guint worker, gint64 pid, const char *host);
+void pool_engine_worker_sandboxed (PoolEngine *self, guint worker, PoolSandboxFlags enforced);
 void pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *exit);
 GPtrArray *pool_engine_get_workers (PoolEngine *self);
 void pool_engine_maybe_stop_locked (PoolEngine *self);

@@ -42,6 +42,8 @@ void pool_manager_install_properties (GObjectClass *klass);
 void pool_manager_install_signals (void);
 void pool_manager_connect_events (PoolManager *self);
 gboolean pool_manager_prepare (PoolManager *self, GError **error);
+/* Can this backend do what is asked for? */
+gboolean pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **error);
 void pool_manager_queue_clear (PoolManager *self);
 
 PoolResultIterator *pool_result_iterator_new (PoolManager *manager, const char *task, gboolean star,

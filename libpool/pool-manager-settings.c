@@ -25,6 +25,7 @@ enum
   PROP_ORDERED,
   PROP_DAEMON,
   PROP_THREADS,
+  PROP_SANDBOX,
   PROP_TIMEOUT,
   PROP_SOFT_TIMEOUT,
   PROP_ENABLE_TIMEOUTS,
@@ -161,6 +162,9 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_IDLE_TIME:
       g_value_set_double (value, settings->idle_time);
       break;
+    case PROP_SANDBOX:
+      g_value_set_enum (value, settings->backend.sandbox);
+      break;
     case PROP_REPORT_TASKS:
       g_value_set_boolean (value, settings->report_tasks);
       break;
@@ -217,6 +221,9 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_IDLE_TIME:
       settings->idle_time = g_value_get_double (value);
+      break;
+    case PROP_SANDBOX:
+      settings->backend.sandbox = g_value_get_enum (value);
       break;
     case PROP_REPORT_TASKS:
       settings->report_tasks = g_value_get_boolean (value);
@@ -641,6 +648,17 @@ install_limits (void)
    * Since: 1.0
    */
   properties[PROP_IDLE_TIME] = g_param_spec_double ("idle-time", NULL, NULL, 0.001, 1e9, 10, flags);
+
+  /**
+   * PoolManager:sandbox:
+   *
+   * What workers are kept from, from before their initializer on. If it cannot be enforced, the pool does not start.
+   * [property@WorkerInfo:sandbox] tells what is enforced.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SANDBOX] =
+      g_param_spec_enum ("sandbox", NULL, NULL, POOL_TYPE_SANDBOX, POOL_SANDBOX_NONE, flags);
 
   /**
    * PoolManager:report-tasks:

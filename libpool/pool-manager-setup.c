@@ -270,3 +270,25 @@ pool_manager_prepare (PoolManager *self, GError **error)
     }
   return prepare_size (self, error) && prepare_target (self, error);
 }
+
+gboolean
+pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **error)
+{
+  const PoolBackendConfig *config = &self->engine->settings.backend;
+  PoolBackendFlags flags = POOL_BACKEND_GET_CLASS (backend)->flags;
+
+  if (config->sandbox != POOL_SANDBOX_NONE && !(flags & POOL_BACKEND_SANDBOXES))
+    g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                 "Workers of the backend \"%s\" cannot be isolated from the program, so there is no "
+                 "sandbox \"%s\" for them: take a backend whose workers are processes, such as the "
+                 "default one, or the sandbox \"none\"",
+                 self->backend, config->sandbox == POOL_SANDBOX_STRICT ? "strict" : "basic");
+  else if (config->max_memory_per_child > 0 && !(flags & POOL_BACKEND_ISOLATES))
+    g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                 "Workers of the backend \"%s\" have no memory of their own, so max-memory-per-child does not "
+                 "go with it: take a backend whose workers are processes, such as the default one",
+                 self->backend);
+  else
+    return TRUE;
+  return FALSE;
+}

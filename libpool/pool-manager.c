@@ -122,7 +122,7 @@ pool_manager_start (PoolManager *self, GError **error)
   if (!pool_manager_prepare (self, error))
     return FALSE;
   backend = pool_module_new_backend (self->backend != NULL ? self->backend : "fork", error);
-  if (backend == NULL)
+  if (backend == NULL || !pool_manager_check_backend (self, backend, error))
     return FALSE;
 
   pool_manager_connect_events (self);

@@ -51,7 +51,7 @@ enum
   POOL_RING_DATA_REFERENCE = 1u << 30, /* result: lies within the task's argument */
   POOL_RING_DATA_EXTENT = 1u << 29,    /* result: in the extent that was granted to the worker */
   POOL_RING_NEED_EXTENT = 1u << 28,    /* not a result: the worker asks for an extent of `size` bytes */
-  POOL_RING_STARTED_BAD = 1u << 27,    /* not a result: the initializer failed; an encoded error */
+  POOL_RING_STARTED_BAD = 1u << 27,    /* not a result: it cannot come up; an encoded error, of the initializer if n_items is 0 */
   POOL_RING_STARTED = 1u << 26,        /* not a result: the worker is up */
   POOL_RING_ENDED = 1u << 25,          /* not a result: a thread ends by itself */
   POOL_RING_ACCEPTED = 1u << 24,       /* not a result: the worker has started the task */

@@ -59,6 +59,52 @@ typedef enum
 } PoolStartMethod;
 
 /**
+ * PoolSandbox:
+ * @POOL_SANDBOX_NONE: workers may do what the program may
+ * @POOL_SANDBOX_BASIC: no new privileges, no core files, no new sockets but those of `AF_UNIX`
+ * @POOL_SANDBOX_STRICT: moreover nothing is written to a file system, no service is reached, and other processes, mounts,
+ *   namespaces and the kernel's rarely used parts are out of reach
+ *
+ * What workers that are processes are kept from. The whole list, and what it does not protect from, is in the page
+ * “Sandbox” of the manual.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_SANDBOX_NONE,
+  POOL_SANDBOX_BASIC,
+  POOL_SANDBOX_STRICT,
+} PoolSandbox;
+
+/**
+ * PoolSandboxFlags:
+ * @POOL_SANDBOX_FLAGS_NONE: nothing is enforced
+ * @POOL_SANDBOX_FLAGS_NO_NEW_PRIVS: running a setuid program gives no privileges
+ * @POOL_SANDBOX_FLAGS_RLIMITS: no core files, no real-time priority
+ * @POOL_SANDBOX_FLAGS_SOCKETS: no new sockets but those of `AF_UNIX`
+ * @POOL_SANDBOX_FLAGS_SECCOMP: system calls are refused that reach beyond the process, or write without opening a file
+ * @POOL_SANDBOX_FLAGS_LANDLOCK: no file but `/dev/null` can be opened for writing, made, renamed or removed
+ * @POOL_SANDBOX_FLAGS_CAPABILITIES: root's capabilities are gone, but for reading
+ * @POOL_SANDBOX_FLAGS_NETWORK: a network namespace of its own, with nothing in it
+ *
+ * What is enforced on a worker, as it told when it came up: see [method@WorkerInfo.get_sandbox].
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  POOL_SANDBOX_FLAGS_NONE = 0,
+  POOL_SANDBOX_FLAGS_NO_NEW_PRIVS = 1 << 0,
+  POOL_SANDBOX_FLAGS_RLIMITS = 1 << 1,
+  POOL_SANDBOX_FLAGS_SOCKETS = 1 << 2,
+  POOL_SANDBOX_FLAGS_SECCOMP = 1 << 3,
+  POOL_SANDBOX_FLAGS_LANDLOCK = 1 << 4,
+  POOL_SANDBOX_FLAGS_CAPABILITIES = 1 << 5,
+  POOL_SANDBOX_FLAGS_NETWORK = 1 << 6,
+} PoolSandboxFlags;
+
+/**
  * PoolWorkerState:
  * @POOL_WORKER_STATE_STARTING: being made, or running the initializer
  * @POOL_WORKER_STATE_IDLE: waits for a task

@@ -33,6 +33,7 @@ struct _PoolWorkerInfo
   int signal;
   guint64 max_rss;
   double cpu_time;
+  PoolSandboxFlags sandbox;
 };
 
 G_DEFINE_FINAL_TYPE (PoolWorkerInfo, pool_worker_info, G_TYPE_OBJECT)
@@ -53,6 +54,7 @@ enum
   PROP_SIGNAL,
   PROP_MAX_RSS,
   PROP_CPU_TIME,
+  PROP_SANDBOX,
   N_PROPS
 };
 
@@ -103,6 +105,9 @@ pool_worker_info_get_property (GObject *object, guint prop_id, GValue *value, GP
       break;
     case PROP_CPU_TIME:
       g_value_set_double (value, self->cpu_time);
+      break;
+    case PROP_SANDBOX:
+      g_value_set_flags (value, self->sandbox);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -255,6 +260,16 @@ pool_worker_info_class_init (PoolWorkerInfoClass *klass)
   properties[PROP_CPU_TIME] =
       g_param_spec_double ("cpu-time", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
 
+  /**
+   * PoolWorkerInfo:sandbox:
+   *
+   * What is enforced on it of the pool's [property@Manager:sandbox], as it told when it came up.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SANDBOX] = g_param_spec_flags ("sandbox", NULL, NULL, POOL_TYPE_SANDBOX_FLAGS,
+                                                 POOL_SANDBOX_FLAGS_NONE, flags);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -286,6 +301,7 @@ pool_worker_info_new (const PoolWorker *worker, guint64 current_task, guint64 do
   self->host = g_strdup (worker->host != NULL ? worker->host : g_get_host_name ());
   self->started_at = worker->started_at;
   self->tasks_done = done;
+  self->sandbox = worker->sandbox;
   self->exit_code = -1;
   self->current_task = current_task;
   if (exit == NULL)
@@ -537,4 +553,22 @@ pool_worker_info_get_cpu_time (PoolWorkerInfo *self)
   g_return_val_if_fail (POOL_IS_WORKER_INFO (self), 0);
 
   return self->cpu_time;
+}
+
+/**
+ * pool_worker_info_get_sandbox:
+ * @self: an info
+ *
+ * Gets what is enforced on it of the pool's [property@Manager:sandbox], as it told when it came up.
+ *
+ * Returns: the parts of the sandbox
+ *
+ * Since: 1.0
+ */
+PoolSandboxFlags
+pool_worker_info_get_sandbox (PoolWorkerInfo *self)
+{
+  g_return_val_if_fail (POOL_IS_WORKER_INFO (self), POOL_SANDBOX_FLAGS_NONE);
+
+  return self->sandbox;
 }

@@ -36,5 +36,7 @@ POOL_AVAILABLE_IN_ALL
 guint64 pool_worker_info_get_max_rss (PoolWorkerInfo *self);
 POOL_AVAILABLE_IN_ALL
 double pool_worker_info_get_cpu_time (PoolWorkerInfo *self);
+POOL_AVAILABLE_IN_ALL
+PoolSandboxFlags pool_worker_info_get_sandbox (PoolWorkerInfo *self);
 
 G_END_DECLS

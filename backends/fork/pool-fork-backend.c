@@ -3,6 +3,8 @@
 
 #include "pool-fork-backend.h"
 
+#include "pool-sandbox.h"
+
 #include "libpool/pool-engine-private.h"
 #include "libpool/pool-init.h"
 #include "libpool/pool-value-private.h"
@@ -205,6 +207,9 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
   PoolForkBackend *self = POOL_FORK_BACKEND (backend);
   guint32 first = 0;
 
+  self->sandbox = config->sandbox;
+  if (!pool_sandbox_check (self->sandbox, error))
+    return FALSE;
   /* once here rather than once in each worker */
   g_type_ensure (POOL_TYPE_TASK);
   if (!make_memory (self, config, error) || !write_config (self, config, error))
@@ -321,7 +326,7 @@ why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMe
   if (self->stopping || info->asked)
     return POOL_DOWN_REASON_ASKED;
   if (!info->up)
-    return POOL_DOWN_REASON_INITIALIZER;
+    return info->no_sandbox ? POOL_DOWN_REASON_NOT_STARTED : POOL_DOWN_REASON_INITIALIZER;
   return message->signum != 0 ? POOL_DOWN_REASON_CRASHED : POOL_DOWN_REASON_EXITED;
 }
 
@@ -334,7 +339,8 @@ explain_bad_start (const PoolForkWorker *info, const PoolControlMessage *message
                         g_strerror (message->status));
   if (info->start_error != NULL)
     return g_error_new (info->start_error->domain, info->start_error->code,
-                        "failed in its initializer: %s", info->start_error->message);
+                        info->no_sandbox ? "could not be sandboxed: %s" : "failed in its initializer: %s",
+                        info->start_error->message);
   if (message->signum != 0)
     return g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
                         "was killed by signal %d (%s) before it was ready", message->signum,
@@ -611,6 +617,7 @@ keep_start_error (PoolForkBackend *self, guint worker, const PoolRingResult *mes
   copy = g_memdup2 (pool_shm_staging (self->shm, worker) + message->data, message->size);
   g_clear_error (&self->workers[worker].start_error);
   self->workers[worker].start_error = pool_error_decode (copy, message->size);
+  self->workers[worker].no_sandbox = message->n_items != 0;
   atomic_store (&POOL_LOCAL_BACKEND (self)->ring.words[worker].staging_tail, message->staging);
 }
 
@@ -620,7 +627,7 @@ pool_fork_backend_handle_message (PoolLocalBackend *local, guint worker,
 {
   PoolForkBackend *self = POOL_FORK_BACKEND (local);
   PoolForkWorker *info = &self->workers[worker];
-  guint64 pid;
+  guint64 started;
 
   if (message->kind & POOL_RING_NEED_EXTENT)
     handle_need (self, worker, message->size);
@@ -628,9 +635,11 @@ pool_fork_backend_handle_message (PoolLocalBackend *local, guint worker,
     keep_start_error (self, worker, message);
   else if (!info->up)
     {
-      memcpy (&pid, message->bytes, sizeof pid);
+      memcpy (&started, message->bytes, sizeof started);
       info->up = TRUE;
-      pool_backend_worker_up (POOL_BACKEND (self), worker, pid, NULL);
+      pool_backend_worker_sandboxed (POOL_BACKEND (self), worker,
+                                     POOL_SHM_STARTED_SANDBOX (started) & POOL_SANDBOX_ENFORCEABLE);
+      pool_backend_worker_up (POOL_BACKEND (self), worker, POOL_SHM_STARTED_PID (started), NULL);
     }
 }
 
@@ -700,9 +709,10 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   PoolZygote zygote = { 0 };
+  guint sandbox;
   gboolean is_zygote = argc >= 9 && g_str_equal (argv[2], "zygote");
 
-  if (!is_zygote && !(argc >= 6 && g_str_equal (argv[2], "worker")))
+  if (!is_zygote && !(argc >= 7 && g_str_equal (argv[2], "worker")))
     return 2;
 
   zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 5 : 3]), &error);
@@ -712,11 +722,12 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
       return 1;
     }
   if (!is_zygote)
-    pool_fork_worker_main (zygote.shm, atoi (argv[5]), atoi (argv[4]), NULL);
+    pool_fork_worker_main (zygote.shm, atoi (argv[5]), atoi (argv[4]), atoi (argv[6]), NULL);
 
   zygote.exec_workers = g_str_equal (argv[3], "spawn");
-  if (sscanf (argv[4], "%u:%u", &zygote.n_workers, &zygote.incarnation) != 2)
+  if (sscanf (argv[4], "%u:%u:%u", &zygote.n_workers, &zygote.incarnation, &sandbox) != 3)
     return 2;
+  zygote.sandbox = sandbox;
   zygote.control_fd = atoi (argv[6]);
   zygote.event_fd = atoi (argv[7]);
   zygote.manager_fd = atoi (argv[8]);
@@ -748,7 +759,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = pool_fork_backend_finalize;
   backend_class->flags = POOL_BACKEND_ISOLATES | POOL_BACKEND_TAKES_CLOSURES |
-                         POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW;
+                         POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW | POOL_BACKEND_SANDBOXES;
   backend_class->get_flags = pool_fork_backend_get_flags;
   backend_class->start = pool_fork_backend_start;
   backend_class->add_workers = pool_fork_backend_add_workers;

@@ -19,6 +19,7 @@ typedef struct
   pid_t pid;
   gboolean up;
   gboolean asked; /* to end */
+  gboolean no_sandbox; /* why it did not come up: it could not enter its sandbox */
   GError *start_error;
   guint8 *extent; /* granted to it, or NULL */
 } PoolForkWorker;
@@ -33,6 +34,7 @@ struct _PoolForkBackend
   guint n_functions; /* that workers can find in the shared table */
   PoolStartMethod method; /* that was taken: never AUTO */
   gboolean from_copy;
+  PoolSandbox sandbox;
   gboolean stopping;
   char first_workers[32]; /* an argument of the zygote that is being made */
 

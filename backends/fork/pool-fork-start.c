@@ -58,8 +58,8 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 static void
 zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **args, int *fds)
 {
-  g_snprintf (self->first_workers, sizeof self->first_workers, "%u:%u", zygote->n_workers,
-              zygote->incarnation);
+  g_snprintf (self->first_workers, sizeof self->first_workers, "%u:%u:%u", zygote->n_workers,
+              zygote->incarnation, zygote->sandbox);
   args[0] = "zygote";
   args[1] = self->method == POOL_START_METHOD_SPAWN ? "spawn" : "fork";
   args[2] = self->first_workers;
@@ -205,6 +205,7 @@ pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gb
                         .manager_fd = self->manager_fd,
                         .n_workers = n_workers,
                         .incarnation = incarnation,
+                        .sandbox = self->sandbox,
                         .program = program };
   int sockets[2];
   guint n_threads;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "pool-sandbox.h"
 #include "pool-zygote.h"
 
 #include "libpool.h"
@@ -393,8 +394,8 @@ initialize (Worker *self, GError **error)
   return function != NULL && pool_runner_initialize (&self->runner, function, initargs, error);
 }
 
-static void
-report_bad_start (Worker *self, GError *error)
+static void G_GNUC_NORETURN
+give_up (Worker *self, gboolean in_initializer, GError *error)
 {
   PoolBuffer buffer = { 0 };
   PoolRingResult *message;
@@ -405,10 +406,12 @@ report_bad_start (Worker *self, GError *error)
   memcpy (place, buffer.data, MIN (buffer.len, POOL_SHM_STAGED_MAX));
   message = pool_ring_result_reserve (&self->ring);
   message->kind = POOL_RING_STARTED_BAD;
+  message->n_items = in_initializer ? 0 : 1;
   message->size = MIN (buffer.len, POOL_SHM_STAGED_MAX);
   message->staging = self->staging_head;
   message->data = place - pool_shm_staging (self->shm, self->ring.index);
   pool_ring_result_publish (&self->ring);
+  _exit (1);
 }
 
 /*
@@ -435,11 +438,13 @@ share_cpus (guint threads)
 }
 
 void
-pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTable *functions)
+pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox sandbox,
+                       PoolFunctionTable *functions)
 {
   Worker self = { .shm = shm, .functions = functions };
   g_autoptr (GVariant) static_args = NULL;
-  guint64 pid = getpid ();
+  PoolSandboxFlags enforced;
+  guint64 started;
   PoolRingSlot *slot;
   GError *error = NULL;
 
@@ -457,12 +462,13 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTab
   catch_notices (&self);
   watch_memory (&self);
 
+  /* after all that is our own, before anything of the program's */
+  if (!pool_sandbox_enter (sandbox, &enforced, &error))
+    give_up (&self, FALSE, error);
   if (!initialize (&self, &error))
-    {
-      report_bad_start (&self, error);
-      _exit (1);
-    }
-  send_message (&self, POOL_RING_STARTED, &pid, sizeof pid);
+    give_up (&self, TRUE, error);
+  started = POOL_SHM_STARTED (getpid (), enforced);
+  send_message (&self, POOL_RING_STARTED, &started, sizeof started);
   while ((slot = pool_ring_claim (&self.ring)) != NULL)
     run_slot (&self, slot);
   _exit (0);

@@ -42,6 +42,11 @@ typedef struct
 
 G_STATIC_ASSERT (sizeof (PoolShmFunction) == 128);
 
+/* What a worker says when it is up, in the eight bytes that a message has: its pid and its PoolSandboxFlags. */
+#define POOL_SHM_STARTED(pid, sandbox) ((guint32) (pid) | (guint64) (sandbox) << 32)
+#define POOL_SHM_STARTED_PID(word) ((guint32) (word))
+#define POOL_SHM_STARTED_SANDBOX(word) ((guint32) ((word) >> 32))
+
 /* The memory of one pool as one process sees it. */
 typedef struct
 {

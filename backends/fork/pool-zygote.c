@@ -177,14 +177,16 @@ add_child (Nursery *self, pid_t pid, guint32 worker, guint32 incarnation)
 static void
 exec_worker (PoolZygote *zygote, guint worker)
 {
-  char shm[16], event[16], number[16];
+  char shm[16], event[16], number[16], sandbox[16];
 
   g_snprintf (shm, sizeof shm, "%d", zygote->shm->fd);
   g_snprintf (event, sizeof event, "%d", zygote->event_fd);
   g_snprintf (number, sizeof number, "%u", worker);
+  g_snprintf (sandbox, sizeof sandbox, "%u", zygote->sandbox);
   fcntl (zygote->shm->fd, F_SETFD, 0);
   fcntl (zygote->event_fd, F_SETFD, 0);
-  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, (char *) NULL);
+  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, sandbox,
+         (char *) NULL);
   _exit (127);
 }
 
@@ -210,7 +212,8 @@ be_worker (Nursery *self, guint worker, pid_t parent)
     exec_worker (zygote, worker);
   prctl (PR_SET_NAME, "pool-worker");
   free (self->children);
-  pool_fork_worker_main (zygote->shm, worker, zygote->event_fd, zygote->functions);
+  pool_fork_worker_main (zygote->shm, worker, zygote->event_fd, zygote->sandbox,
+                         zygote->functions);
 }
 
 static void

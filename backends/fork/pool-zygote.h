@@ -15,6 +15,7 @@ typedef struct
   guint n_workers;      /* to make at once, from index 0; without waiting for an order */
   guint32 incarnation;  /* of the first of them */
   gboolean exec_workers;
+  PoolSandbox sandbox; /* of workers; kept here, as they can write to the memory that they share */
   const char *program; /* to exec */
   /* functions of the program that this process is a copy of; NULL: find them by their names */
   PoolFunctionTable *functions;
@@ -23,7 +24,7 @@ typedef struct
 /* Runs in the new process; never returns. */
 void pool_zygote_main (PoolZygote *self) G_GNUC_NORETURN;
 /* Runs in a worker's process; never returns. */
-void pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolFunctionTable *functions)
-    G_GNUC_NORETURN;
+void pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox sandbox,
+                            PoolFunctionTable *functions) G_GNUC_NORETURN;
 
 G_END_DECLS
