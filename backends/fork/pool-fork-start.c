@@ -34,8 +34,13 @@ find_closure (PoolForkBackend *self)
 static gboolean
 fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
-  pid_t pid = fork ();
+  sigset_t all, before;
+  pid_t pid;
 
+  /* a thread that a library starts in each child takes on what is blocked: it must not swallow the zygote's SIGCHLD */
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  pid = fork ();
   if (pid == 0)
     {
       pool_fork_guard_reset_in_child ();
@@ -44,6 +49,7 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
       __fpurge (stderr);
       pool_zygote_main (zygote);
     }
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
   if (pid < 0)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot fork: %s",
