@@ -76,7 +76,7 @@ shm_alloc (int fd)
 PoolShm *
 pool_shm_new (gsize ring_size, guint max_workers, GError **error)
 {
-  PoolShm *self = shm_alloc (memfd_create ("libpool", MFD_CLOEXEC));
+  PoolShm *self = shm_alloc (memfd_create ("libpool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   PoolShmHeader header = { .magic = POOL_SHM_MAGIC };
 
   for (guint i = 0; self->fd >= 0 && self->base == NULL && i < G_N_ELEMENTS (windows); i++)
@@ -92,6 +92,8 @@ pool_shm_new (gsize ring_size, guint max_workers, GError **error)
       return NULL;
     }
 
+  /* a worker that was exec'd has the descriptor: were it to cut the file, we would get SIGBUS */
+  fcntl (self->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   self->is_manager = TRUE;
   self->header = (PoolShmHeader *) (gpointer) self->base;
   *self->header = header;

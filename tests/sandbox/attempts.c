@@ -473,6 +473,21 @@ try_signal_own_child (pid_t manager)
   return WIFSIGNALED (status) ? 0 : ECHILD;
 }
 
+/* The pool's memory, where a worker has a descriptor of it: cut, it would be the end of the program. */
+static int
+try_pool_memory (pid_t manager)
+{
+  for (int fd = 3; fd < 64; fd++)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+      g_autofree char *target = g_file_read_link (path, NULL);
+
+      if (target != NULL && g_str_has_prefix (target, "/memfd:libpool") && ftruncate (fd, 4096) == 0)
+        return EFAULT;
+    }
+  return 0;
+}
+
 TRY (dev_null, open ("/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0666))
 TRY (no_namespace, unshare (CLONE_FS | CLONE_FILES))
 
@@ -490,6 +505,7 @@ const Attempt honest[] = {
   { "random", try_random },
   { "signal-own-child", try_signal_own_child },
   { "dev-null", try_dev_null },
+  { "pool-memory", try_pool_memory },
   { "no-namespace", try_no_namespace },
   { NULL },
 };
