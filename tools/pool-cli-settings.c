@@ -11,6 +11,7 @@ pool_cli_settings_clear (PoolCliSettings *self)
   g_free (self->backend);
   g_free (self->jobs_text);
   g_free (self->start_method_text);
+  g_free (self->sandbox_text);
   g_free (self->halt_text);
   g_free (self->input_file);
   g_free (self->joblog);
@@ -43,26 +44,26 @@ parse_jobs (PoolCliSettings *self, GError **error)
   return TRUE;
 }
 
+/* The value of an option that takes one of the words of an enumeration; -1: not given. */
 static gboolean
-parse_start_method (PoolCliSettings *self, GError **error)
+parse_enum (const char *option, const char *text, GType type, int *parsed, GError **error)
 {
-  g_autoptr (GEnumClass) klass = g_type_class_ref (POOL_TYPE_START_METHOD);
+  g_autoptr (GEnumClass) klass = g_type_class_ref (type);
   g_autoptr (GString) known = g_string_new (NULL);
   const GEnumValue *value;
 
-  self->start_method = -1;
-  if (self->start_method_text == NULL)
+  *parsed = -1;
+  if (text == NULL)
     return TRUE;
-  value = g_enum_get_value_by_nick (klass, self->start_method_text);
+  value = g_enum_get_value_by_nick (klass, text);
   if (value != NULL)
     {
-      self->start_method = value->value;
+      *parsed = value->value;
       return TRUE;
     }
   for (guint i = 0; i < klass->n_values; i++)
     g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", klass->values[i].value_nick);
-  return bad_value (error, "--start-method must be one of %s, not “%s”", known->str,
-                    self->start_method_text);
+  return bad_value (error, "%s must be one of %s, not “%s”", option, known->str, text);
 }
 
 /* never | now,fail=N | soon,fail=N | now,success=N | soon,success=N */
@@ -99,7 +100,11 @@ parse_halt (PoolCliSettings *self, GError **error)
 static gboolean
 check (PoolCliSettings *self, GError **error)
 {
-  if (!parse_jobs (self, error) || !parse_start_method (self, error) || !parse_halt (self, error))
+  if (!parse_jobs (self, error) ||
+      !parse_enum ("--start-method", self->start_method_text, POOL_TYPE_START_METHOD,
+                   &self->start_method, error) ||
+      !parse_enum ("--sandbox", self->sandbox_text, POOL_TYPE_SANDBOX, &self->sandbox, error) ||
+      !parse_halt (self, error))
     return FALSE;
   if (self->chunksize < 0)
     return bad_value (error, "--chunksize must not be below 0, as %d is", self->chunksize);
@@ -122,6 +127,8 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
       "Run N tasks at a time [one for each processor]", "N" },
     { "start-method", 0, 0, G_OPTION_ARG_STRING, &self->start_method_text,
       "How workers are made: auto, fork, forkserver, spawn", "METHOD" },
+    { "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox_text,
+      "What workers are kept from: none, basic, strict", "SANDBOX" },
     { "arg-file", 'a', 0, G_OPTION_ARG_FILENAME, &self->input_file,
       "Read inputs from FILE", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
@@ -159,8 +166,8 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
 PoolManager *
 pool_cli_settings_make_pool (const PoolCliSettings *self)
 {
-  const char *names[3];
-  GValue values[3] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+  const char *names[4];
+  GValue values[4] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
   PoolManager *pool;
   guint n = 0;
 
@@ -181,6 +188,12 @@ pool_cli_settings_make_pool (const PoolCliSettings *self)
       names[n] = "start-method";
       g_value_init (&values[n], POOL_TYPE_START_METHOD);
       g_value_set_enum (&values[n++], self->start_method);
+    }
+  if (self->sandbox >= 0)
+    {
+      names[n] = "sandbox";
+      g_value_init (&values[n], POOL_TYPE_SANDBOX);
+      g_value_set_enum (&values[n++], self->sandbox);
     }
   pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, n, names, values));
   for (guint i = 0; i < n; i++)

@@ -20,6 +20,7 @@ typedef struct
   char *backend;
   char *jobs_text;
   char *start_method_text;
+  char *sandbox_text;
   char *halt_text;
   char *input_file;
   char *joblog;
@@ -36,6 +37,7 @@ typedef struct
   int jobs; /* G_MININT: not given */
   int chunksize;
   int start_method; /* -1: not given */
+  int sandbox;      /* -1: not given */
   PoolCliHalt halt;
   gint64 halt_failures; /* 0: not counted */
   gint64 halt_successes;

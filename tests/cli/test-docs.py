@@ -82,6 +82,7 @@ def test_completion():
     assert set(BACKENDS) <= complete('map', '-b', '')
     assert complete('exec', '--start-method', 'forks') == {'forkserver'}
     assert complete('exec', '--start-method', '=', 'sp') == {'spawn'}
+    assert complete('exec', '--sandbox', 's') == {'strict'}
     os.mkdir('folder')
     open('file', 'w').close()
     assert complete('map', 'debug.echo', 'fi') == {'file'}

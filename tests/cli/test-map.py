@@ -135,6 +135,7 @@ def test_usage_errors():
         (['map', '-j', '-3', 'debug.echo', 'x'], None),
         (['map', '-jx', 'debug.echo', 'x'], '--jobs'),
         (['map', '--start-method', 'magic', 'debug.echo', 'x'], 'forkserver'),
+        (['map', '--sandbox', 'magic', 'debug.echo', 'x'], 'strict'),
         (['map', '--halt', 'later', 'debug.echo', 'x'], '--halt'),
         (['map', '--halt', 'now,fail=0', 'debug.echo', 'x'], '--halt'),
         (['map', '--type', '(', 'debug.echo', 'x'], '--type'),
