@@ -75,9 +75,10 @@ call (PoolManager *pool, const char *task, GVariant *args)
 static PoolWorkerInfo *
 get_worker (PoolManager *pool)
 {
-  g_autoptr (GVariant) answer = call (pool, "sandbox.who", NULL);
-  g_autoptr (GPtrArray) workers = pool_manager_get_workers (pool);
+  g_autoptr (GPtrArray) workers = NULL;
 
+  g_variant_unref (call (pool, "sandbox.who", NULL));
+  workers = pool_manager_get_workers (pool);
   g_assert_cmpuint (workers->len, ==, 1);
   return g_object_ref (workers->pdata[0]);
 }
@@ -484,7 +485,7 @@ test_parent_dies (void)
   PoolManager *pool = new_pool (POOL_SANDBOX_STRICT);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolWorkerInfo) worker = NULL;
-  g_autofree char *parent = NULL, *state = NULL;
+  g_autofree char *parent = NULL;
   guint n = 0;
 
   pool_manager_start (pool, &error);
