@@ -16,7 +16,7 @@ const Refusal refusals[] = {
   { "landlock-fails", POOL_SANDBOX_STRICT, "Landlock", FALSE, EPERM, "landlock_restrict_self", -1, 0 },
   { "filter-fails", POOL_SANDBOX_BASIC, "seccomp", FALSE, EACCES, "seccomp", 0, SECCOMP_SET_MODE_FILTER },
   { "no-new-privs-fails", POOL_SANDBOX_BASIC, "no_new_privs", FALSE, EINVAL, "prctl", 0, PR_SET_NO_NEW_PRIVS },
-  { "limits-fail", POOL_SANDBOX_BASIC, "resource limits", FALSE, EPERM, "prlimit64", 1, RLIMIT_CORE },
+  { "limits-fail", POOL_SANDBOX_BASIC, "resource limits", FALSE, EPERM, "prlimit64", 1, RLIMIT_RTPRIO },
   { "capabilities-stay", POOL_SANDBOX_STRICT, "capabilities", FALSE, EPERM, "capset", -1, 0 },
   /* what is not needed */
   { "basic-without-landlock", POOL_SANDBOX_BASIC, NULL, FALSE, ENOSYS, "landlock_create_ruleset", -1, 0 },
