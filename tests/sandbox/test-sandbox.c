@@ -335,6 +335,18 @@ check_capabilities (gint64 pid)
     }
 }
 
+/* Does this machine let us have a network namespace? By another program's judgement; FALSE if it is not there. */
+static gboolean
+may_have_network_namespace (void)
+{
+  const char *const argv[] = { "unshare", "--map-root-user", "--net", "true", NULL };
+  int status;
+
+  return g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                       NULL, NULL, NULL, &status, NULL) &&
+         g_spawn_check_wait_status (status, NULL);
+}
+
 /* What a worker says of itself is what the kernel says of it. */
 static void
 check_told (PoolManager *pool, PoolSandbox mode)
@@ -375,6 +387,8 @@ check_told (PoolManager *pool, PoolSandbox mode)
     {
       g_assert_cmphex (told & ~POOL_SANDBOX_FLAGS_NETWORK, ==, STRICT_FLAGS);
       check_capabilities (pid);
+      if (may_have_network_namespace ())
+        g_assert_cmphex (told & POOL_SANDBOX_FLAGS_NETWORK, !=, 0);
     }
   g_assert_true ((g_strcmp0 (network, its_network) != 0) == ((told & POOL_SANDBOX_FLAGS_NETWORK) != 0));
   g_test_message ("%u: told 0x%x", mode, told);
