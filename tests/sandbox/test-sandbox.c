@@ -31,7 +31,7 @@ static const PoolSandbox modes[] = { POOL_SANDBOX_NONE, POOL_SANDBOX_BASIC, POOL
   (BASIC_FLAGS | POOL_SANDBOX_FLAGS_SECCOMP | POOL_SANDBOX_FLAGS_LANDLOCK |                        \
    POOL_SANDBOX_FLAGS_CAPABILITIES)
 
-static char *setuid_program; /* prints its effective uid; NULL: only root can make one */
+static const char *setuid_program; /* prints its effective uid; NULL: only root can make one */
 
 /* --- pools --- */
 
@@ -697,10 +697,14 @@ can_be (uid_t uid)
   return ok;
 }
 
-/* Root makes what only root can, and leaves a process behind that removes it. */
+/*
+ * Root makes what only root can, and leaves a process behind that removes it. Then the program is run anew: to the kernel
+ * one that has changed its user is still half root's.
+ */
 static void
-become (uid_t uid)
+become (uid_t uid, char **argv)
 {
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   int status;
   pid_t pid;
 
@@ -719,6 +723,9 @@ become (uid_t uid)
   g_assert_cmpint (setresgid (uid, uid, uid), ==, 0);
   g_assert_cmpint (setresuid (uid, uid, uid), ==, 0);
   g_setenv ("HOME", g_get_tmp_dir (), TRUE);
+  g_setenv ("POOL_TEST_SETUID_PROGRAM", setuid_program, TRUE);
+  execv (program, argv);
+  _exit (127);
 }
 
 int
@@ -728,7 +735,8 @@ main (int argc, char **argv)
   gboolean forks = g_strcmp0 (g_getenv ("POOL_TEST_START_METHOD"), "fork") == 0;
 
   if (uid != NULL && getuid () == 0)
-    become (atoi (uid));
+    become (atoi (uid), argv);
+  setuid_program = g_getenv ("POOL_TEST_SETUID_PROGRAM");
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/sandbox/threads-backend", test_threads_backend);
   g_test_add_func ("/sandbox/attempts", test_attempts);
