@@ -492,15 +492,14 @@ count_warning (PoolManager *pool, const GError *error, guint *n)
   *n += 1;
 }
 
-/* A user that nobody else is: its processes are ours alone. */
-#define NOBODY_ELSE 61937
-
-/* The limit of processes is one of a user, and none for root. */
+/* The limit of processes is one of a user, and none for root: becomes one that nobody else is, nor another such test. */
 static gboolean
 become_limited (void)
 {
-  if (setresgid (NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE) != 0 ||
-      setresuid (NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE) != 0)
+  uid_t nobody_else = 20000 + getpid () % 40000;
+
+  if (setresgid (nobody_else, nobody_else, nobody_else) != 0 ||
+      setresuid (nobody_else, nobody_else, nobody_else) != 0)
     return FALSE;
   prctl (PR_SET_DUMPABLE, 1);
   return access (g_getenv ("POOL_WORKER"), X_OK) == 0;
