@@ -34,6 +34,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolBackend, g_object_unref)
  * @POOL_BACKEND_CAN_KILL: a worker can be ended while it runs a task
  * @POOL_BACKEND_CAN_GROW: workers can be added later
  * @POOL_BACKEND_SANDBOXES: workers can be kept from what the program may do: it heeds the sandbox that it is started with
+ * @POOL_BACKEND_TAKES_CHAOS: workers misbehave as the configuration's `chaos` asks for
  *
  * What a backend can do.
  */
@@ -46,7 +47,17 @@ typedef enum
   POOL_BACKEND_CAN_KILL = 1 << 3,
   POOL_BACKEND_CAN_GROW = 1 << 4,
   POOL_BACKEND_SANDBOXES = 1 << 5,
+  POOL_BACKEND_TAKES_CHAOS = 1 << 6,
 } PoolBackendFlags;
+
+/* How workers are to misbehave, for tests: the probability, for each task, of each. All 0: not at all. */
+typedef struct
+{
+  double kill;  /* the worker dies of SIGKILL; only asked of a backend that isolates */
+  double stop;  /* it is stopped for a while; likewise */
+  double delay; /* it dawdles */
+  guint64 seed;
+} PoolBackendChaos;
 
 /* What a backend is to start with. Valid during start(). */
 typedef struct
@@ -60,6 +71,7 @@ typedef struct
   const char *initializer; /* a task's name, or NULL */
   GVariant *initargs;      /* a tuple */
   PoolSandbox sandbox;     /* NONE, unless the backend has POOL_BACKEND_SANDBOXES */
+  PoolBackendChaos chaos;
 } PoolBackendConfig;
 
 /* A unit of work on its way to a worker. */

@@ -3,6 +3,7 @@
 
 #include "pool-manager-private.h"
 
+#include "pool-chaos-private.h"
 #include "pool-error.h"
 #include "pool-module-private.h"
 
@@ -106,6 +107,10 @@ pool_manager_new (const char *backend)
  * [signal@Manager::process-up]: until then [property@Manager:n-workers] does not count it. Calls can be made at once. Call it early, before the program has
  * threads, if workers are to be forked from it.
  *
+ * The environment variable `POOL_CHAOS` makes workers die, stop and dawdle now and then, for tests; see
+ * [testing with chaos](testing-with-chaos.html). One that is wrong, or asks for what the backend cannot do, is
+ * %POOL_ERROR_INVALID_ARGUMENT. A program with raised privileges ignores it.
+ *
  * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE, %POOL_ERROR_INVALID_ARGUMENT,
  *   %POOL_ERROR_NO_SUCH_BACKEND, %POOL_ERROR_NO_SUCH_TASK (target or initializer), or, when the system has no more of
  *   something, %POOL_ERROR_OUT_OF_MEMORY or %POOL_ERROR_BACKEND: then it can be tried again
@@ -122,7 +127,9 @@ pool_manager_start (PoolManager *self, GError **error)
   if (!pool_manager_prepare (self, error))
     return FALSE;
   backend = pool_module_new_backend (self->backend != NULL ? self->backend : "fork", error);
-  if (backend == NULL || !pool_manager_check_backend (self, backend, error))
+  if (backend == NULL || !pool_manager_check_backend (self, backend, error) ||
+      !pool_chaos_configure (&self->engine->settings.backend.chaos, self->backend,
+                             POOL_BACKEND_GET_CLASS (backend)->flags, error))
     return FALSE;
 
   pool_manager_connect_events (self);

@@ -140,6 +140,7 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
         return FALSE;
       header->initializer = number + 1;
     }
+  header->chaos = config->chaos;
   publish_functions (self);
   header->threads = MAX (pool_cpu_count () / config->processes, 1);
   header->max_memory = config->max_memory_per_child;
@@ -759,7 +760,8 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = pool_fork_backend_finalize;
   backend_class->flags = POOL_BACKEND_ISOLATES | POOL_BACKEND_TAKES_CLOSURES |
-                         POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW | POOL_BACKEND_SANDBOXES;
+                         POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW | POOL_BACKEND_SANDBOXES |
+                         POOL_BACKEND_TAKES_CHAOS;
   backend_class->get_flags = pool_fork_backend_get_flags;
   backend_class->start = pool_fork_backend_start;
   backend_class->add_workers = pool_fork_backend_add_workers;

@@ -5,6 +5,7 @@
 #include "pool-zygote.h"
 
 #include "libpool.h"
+#include "libpool/pool-chaos-private.h"
 #include "libpool/pool-ring-private.h"
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
@@ -26,6 +27,7 @@ typedef struct
   PoolRunner runner;
   PoolFunctionTable *functions; /* of the program, or NULL */
   const PoolFunction **known;   /* by number */
+  PoolChaos *chaos;             /* NULL: none */
 
   guint64 staging_head; /* where the next result goes; ever growing */
   guint32 grant_seen;
@@ -351,6 +353,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
   GError *error = NULL;
   double run_time;
 
+  pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
   function = find_function (self, slot->function, &error);
   if (G_UNLIKELY (function == NULL))
     {
@@ -360,7 +363,9 @@ run_slot (Worker *self, PoolRingSlot *slot)
   switch (pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time))
     {
     case POOL_RUNNER_DONE:
+      pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
       publish (self, slot, data, &reply, run_time);
+      pool_chaos_at (self->chaos, POOL_CHAOS_PUBLISHED);
       break;
     case POOL_RUNNER_REFUSED:
       hand_back (self, slot);
@@ -455,6 +460,7 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox san
   self.known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
   static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
   pool_runner_init (&self.runner, worker, static_args);
+  self.chaos = pool_chaos_new (&shm->header->chaos, worker, self.ring.incarnation);
 
   self.runner.task->reserve = reserve_extent;
   self.runner.task->reserve_data = &self;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pool-arena.h"
+#include "libpool/pool-backend.h"
 #include "libpool/pool-function-private.h"
 
 G_BEGIN_DECLS
@@ -38,6 +39,8 @@ typedef struct
   guint64 initializer; /* function number + 1 */
   guint64 threads; /* that a worker may well run at a time, so that all of them fit the CPUs */
   guint64 max_memory;  /* KiB resident after a task, above which a worker leaves; 0: any */
+
+  PoolBackendChaos chaos;
 } PoolShmHeader;
 
 G_STATIC_ASSERT (sizeof (PoolShmFunction) == 128);

@@ -5,6 +5,8 @@
 
 #include "pool-control.h"
 
+#include "libpool/pool-chaos-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,6 +30,8 @@ typedef struct
   pid_t pid;
   guint32 worker;
   guint32 incarnation;
+  guint n_stops;
+  gint64 continue_at; /* monotonic µs; 0: not by us */
 } Child;
 
 typedef struct
@@ -36,6 +40,7 @@ typedef struct
   Child *children;
   guint n_children, capacity;
   gboolean quitting;
+  PoolBackendChaos chaos; /* from before there were workers, which can write to the header's */
 } Nursery;
 
 /* How often, and how long, a report waits for memory of the system; nothing tells when there is some. */
@@ -171,7 +176,7 @@ add_child (Nursery *self, pid_t pid, guint32 worker, guint32 incarnation)
       if (self->children == NULL)
         _exit (1);
     }
-  self->children[self->n_children++] = (Child){ pid, worker, incarnation };
+  self->children[self->n_children++] = (Child){ .pid = pid, .worker = worker, .incarnation = incarnation };
 }
 
 static void
@@ -286,6 +291,40 @@ reap (Nursery *self, Child *child)
   report (self, &message);
 }
 
+/* Under chaos a worker stops itself, and cannot continue itself. One that somebody else has stopped goes on as well. */
+static void
+note_stop (Nursery *self, Child *child)
+{
+  gint64 pause = pool_chaos_get_pause (&self->chaos, child->worker, child->incarnation, child->n_stops++);
+
+  if (pause > 0 && child->continue_at == 0)
+    child->continue_at = g_get_monotonic_time () + pause;
+}
+
+/* Returns how long there is nothing to do, in ms, as for poll() */
+static int
+continue_stopped (Nursery *self)
+{
+  gint64 now, next = G_MAXINT64;
+
+  if (G_LIKELY (self->chaos.stop <= 0))
+    return -1;
+  now = g_get_monotonic_time ();
+  for (guint i = 0; i < self->n_children; i++)
+    {
+      Child *child = &self->children[i];
+
+      if (child->continue_at != 0 && child->continue_at <= now)
+        {
+          child->continue_at = 0;
+          kill (child->pid, SIGCONT);
+        }
+      if (child->continue_at != 0)
+        next = MIN (next, child->continue_at);
+    }
+  return next == G_MAXINT64 ? -1 : (int) ((next - now + 999) / 1000);
+}
+
 /* All children are this process's own, so it may wait for any. */
 static void
 look_at_children (Nursery *self)
@@ -315,6 +354,8 @@ look_at_children (Nursery *self)
       child = find_child (self, info.si_pid);
       if (child == NULL)
         continue;
+      if (info.si_code != CLD_CONTINUED)
+        note_stop (self, child);
       message.type = info.si_code == CLD_CONTINUED ? POOL_CONTROL_CONTINUED : POOL_CONTROL_STOPPED;
       message.worker = child->worker;
       message.incarnation = child->incarnation;
@@ -380,7 +421,7 @@ look_after (Nursery *self, int signal_fd)
     {
       struct signalfd_siginfo info;
 
-      if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
+      if (poll (fds, G_N_ELEMENTS (fds), continue_stopped (self)) < 0)
         continue;
       if (fds[2].revents != 0)
         {
@@ -435,7 +476,7 @@ clean_standard (void)
 void
 pool_zygote_main (PoolZygote *zygote)
 {
-  Nursery self = { .zygote = zygote };
+  Nursery self = { .zygote = zygote, .chaos = zygote->shm->header->chaos };
   const PoolControlMessage first = { .type = POOL_CONTROL_SPAWN,
                                      .n = zygote->n_workers,
                                      .incarnation = zygote->incarnation };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "libpool/pool-chaos-private.h"
 #include "libpool/pool-engine-private.h"
 #include "libpool/pool-fork-guard-private.h"
 #include "libpool/pool-local-backend-private.h"
@@ -36,6 +37,7 @@ struct _PoolThreadsBackend
   GVariant *static_args;
   GVariant *initargs;
   guint initializer; /* function number + 1 */
+  PoolBackendChaos chaos;
 };
 
 G_DEFINE_FINAL_TYPE (PoolThreadsBackend, pool_threads_backend, POOL_TYPE_LOCAL_BACKEND)
@@ -46,6 +48,7 @@ typedef struct
   PoolEngine *engine;          /* a reference */
   PoolRingWorker ring;
   PoolRunner runner;
+  PoolChaos *chaos; /* NULL: none */
   GThread *thread;
   PoolTask *task; /* a reference: the manager's, to cancel what runs */
   gboolean up;    /* the manager's */
@@ -121,12 +124,17 @@ run_slot (Worker *self, PoolRingSlot *slot)
       slot->flags & POOL_RING_DATA_INLINE ? slot->bytes : GSIZE_TO_POINTER (slot->data);
   PoolRunnerReply reply;
   double run_time;
-  PoolRunnerOutcome outcome =
-      pool_runner_run_slot (&self->runner, &self->ring, slot,
-                            self->backend->functions[slot->function], data, &reply, &run_time);
+  PoolRunnerOutcome outcome;
 
+  pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
+  outcome = pool_runner_run_slot (&self->runner, &self->ring, slot,
+                                  self->backend->functions[slot->function], data, &reply, &run_time);
   if (outcome == POOL_RUNNER_DONE)
-    publish (self, slot, data, &reply, run_time);
+    {
+      pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
+      publish (self, slot, data, &reply, run_time);
+      pool_chaos_at (self->chaos, POOL_CHAOS_PUBLISHED);
+    }
   else if (outcome == POOL_RUNNER_REFUSED)
     hand_back (self, slot);
   return outcome != POOL_RUNNER_DOOMED;
@@ -209,6 +217,7 @@ start_worker (PoolThreadsBackend *self, guint index, gboolean first)
   pool_ring_worker_attach (&worker->ring, self->memory, index, local->event_fd);
   pool_runner_init (&worker->runner, index, self->static_args);
   worker->task = g_object_ref (worker->runner.task);
+  worker->chaos = pool_chaos_new (&self->chaos, index, self->next_incarnation);
   self->workers->pdata[index] = worker;
   worker->thread = g_thread_try_new (name, worker_thread, worker, &error);
   if (worker->thread == NULL)
@@ -226,6 +235,7 @@ write_config (PoolThreadsBackend *self, const PoolBackendConfig *config, GError 
 {
   guint number;
 
+  self->chaos = config->chaos;
   if (config->static_args != NULL)
     self->static_args = g_variant_ref (config->static_args);
   if (config->initializer == NULL)
@@ -337,6 +347,7 @@ worker_ended (PoolThreadsBackend *self, guint index)
   if (worker->thread != NULL)
     g_thread_join (worker->thread);
   g_object_unref (worker->task);
+  pool_chaos_free (worker->chaos);
   g_aligned_free (worker);
   self->workers->pdata[index] = NULL;
   pool_local_backend_worker_gone (POOL_LOCAL_BACKEND (self), &exit);
@@ -421,7 +432,10 @@ pool_threads_backend_finalize (GObject *object)
       if (worker != NULL && worker->thread != NULL)
         g_thread_unref (worker->thread);
       if (worker != NULL)
-        g_object_unref (worker->task);
+        {
+          g_object_unref (worker->task);
+          pool_chaos_free (worker->chaos);
+        }
       g_aligned_free (worker);
       g_clear_error (&self->start_errors[i]);
     }
@@ -442,7 +456,8 @@ pool_threads_backend_class_init (PoolThreadsBackendClass *klass)
   PoolLocalBackendClass *local_class = POOL_LOCAL_BACKEND_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->finalize = pool_threads_backend_finalize;
-  backend_class->flags = POOL_BACKEND_TAKES_CLOSURES | POOL_BACKEND_CAN_GROW;
+  backend_class->flags =
+      POOL_BACKEND_TAKES_CLOSURES | POOL_BACKEND_CAN_GROW | POOL_BACKEND_TAKES_CHAOS;
   backend_class->start = pool_threads_backend_start;
   backend_class->add_workers = pool_threads_backend_add_workers;
   backend_class->retire_worker = pool_threads_backend_retire_worker;
