@@ -200,7 +200,8 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
   guint8 *data;
 
   if (!pool_engine_check_submit (engine, error) ||
-      !pool_engine_lookup (engine, task, &self->record.function, error))
+      !pool_engine_lookup (engine, task, &self->record.function, error) ||
+      !pool_async_result_check_cancelled (&self->parent_instance, error))
     return FALSE;
 
   size = argument_size (argument);

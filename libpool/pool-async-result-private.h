@@ -58,6 +58,7 @@ void pool_async_result_init_call (PoolAsyncResult *self, PoolEngine *engine,
                                   const PoolJobClass *klass, const PoolCallback *callback);
 /* after the job was submitted */
 void pool_async_result_watch_cancellable (PoolAsyncResult *self);
+gboolean pool_async_result_check_cancelled (PoolAsyncResult *self, GError **error);
 /* a call that never gets to a worker; takes @error */
 void pool_async_result_fail_now (PoolAsyncResult *self, GError *error);
 /* the pool's event, in its context */

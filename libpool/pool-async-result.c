@@ -180,6 +180,16 @@ pool_async_result_watch_cancellable (PoolAsyncResult *self)
     g_cancellable_disconnect (self->cancellable, id);
 }
 
+/* What is cancelled before it is submitted never starts, however fast workers are. */
+gboolean
+pool_async_result_check_cancelled (PoolAsyncResult *self, GError **error)
+{
+  if (G_LIKELY (self->cancellable == NULL || !g_cancellable_is_cancelled (self->cancellable)))
+    return TRUE;
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_CANCELLED, "The call was cancelled before it was made");
+  return FALSE;
+}
+
 static void
 unwatch_cancellable (PoolAsyncResult *self)
 {

@@ -563,7 +563,8 @@ pool_map_result_submit (PoolEngine *engine, const char *task, const PoolItems *i
   self->chunksize = chunksize;
   pool_engine_lock (engine);
   if (pool_engine_check_submit (engine, &error) &&
-      pool_engine_lookup (engine, task, &self->function, &error) && take_items (self, items, &error))
+      pool_engine_lookup (engine, task, &self->function, &error) &&
+      pool_async_result_check_cancelled (result, &error) && take_items (self, items, &error))
     {
       if (self->n_items > 0)
         pool_engine_add_source_locked (engine, &result->job, &self->source);

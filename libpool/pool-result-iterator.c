@@ -207,7 +207,8 @@ take_from_chunk (PoolResultIterator *self, GError **error)
   PoolAsyncResult *chunk = self->chunk;
   GVariant *value;
 
-  if (POOL_IS_MAP_RESULT (chunk))
+  /* a chunk that was refused has no items, only the reason */
+  if (POOL_IS_MAP_RESULT (chunk) && pool_map_result_get_n_items (POOL_MAP_RESULT (chunk)) > 0)
     value = pool_map_result_get_item (POOL_MAP_RESULT (chunk), self->chunk_next, error);
   else
     value = pool_async_result_get (chunk, 0, error);

@@ -322,6 +322,29 @@ test_wait (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* A call that is cancelled before it is made does not run, although a worker waits for it. */
+static void
+test_cancelled_before (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+
+  g_cancellable_cancel (cancellable);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (pool_manager_apply (pool, "conform.square", g_variant_new ("(x)", (gint64) i), NULL,
+                                         cancellable, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_CANCELLED);
+      g_clear_error (&error);
+      g_assert_null (pool_manager_map (pool, "conform.square", g_variant_new_parsed ("[int64 1]"), 0,
+                                       cancellable, &error));
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_CANCELLED);
+    }
+  conform_end (pool);
+}
+
 static void
 test_cancel (Fixture *fixture, gconstpointer data)
 {
@@ -511,6 +534,7 @@ conform_add_calls (void)
     conform_add ("calls/chain", test_chain);
   else if (conform_closures)
     conform_add ("calls/chain", test_chain_of_processes);
+  conform_add ("calls/cancelled-before", test_cancelled_before);
   conform_add ("calls/threads", test_threads);
   conform_add ("calls/many", test_many);
   conform_add ("calls/closures", test_closures);

@@ -279,6 +279,31 @@ test_imap (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* The pool ends while results are taken: what was not submitted by then says so, whether it would have been a chunk or not. */
+static void
+test_imap_closed (Fixture *fixture, gconstpointer data)
+{
+  for (guint chunksize = 1; chunksize <= 8; chunksize += 7)
+    {
+      PoolManager *pool = conform_started ();
+      g_autoptr (PoolResultIterator) iterator =
+          pool_manager_imap (pool, "conform.square", numbers (10000), chunksize, NULL);
+      g_autoptr (GError) error = NULL;
+
+      conform_assert_value (pool_result_iterator_next (iterator, -1, NULL), "0");
+      g_assert_true (pool_manager_close (pool, NULL));
+      while (error == NULL)
+        {
+          g_autoptr (GVariant) value = pool_result_iterator_next (iterator, -1, &error);
+
+          g_assert_true ((value == NULL) == (error != NULL));
+        }
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_CLOSED);
+      g_clear_object (&iterator);
+      conform_end (pool);
+    }
+}
+
 static void
 test_istarmap (Fixture *fixture, gconstpointer data)
 {
@@ -439,6 +464,7 @@ conform_add_maps (void)
   conform_add ("maps/async", test_map_async);
   conform_add ("maps/cancel", test_map_cancel);
   conform_add ("maps/imap", test_imap);
+  conform_add ("maps/imap-closed", test_imap_closed);
   conform_add ("maps/istarmap", test_istarmap);
   conform_add ("maps/imap-endless", test_imap_endless);
   conform_add ("maps/imap-timeout", test_imap_timeout);
