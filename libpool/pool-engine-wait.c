@@ -320,6 +320,9 @@ look_after (PoolEngine *self, gboolean fd_ready, gboolean timer_fired)
       pool_engine_dispatch_locked (self);
       if (timer_fired)
         pool_engine_check_time_locked (self);
+      /* a pump on the same fds may sleep on: what was read here armed them for it */
+      if (self->pump != NULL && self->thread == NULL)
+        kick_thread (self);
       pool_engine_watch_locked (self);
     }
   pool_engine_unlock (self);

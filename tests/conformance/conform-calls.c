@@ -322,6 +322,73 @@ test_wait (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+typedef struct
+{
+  PoolManager *pool;
+  GMainLoop *loop;
+  _Atomic guint *n_callers;
+  gboolean ok;
+} Caller;
+
+static gboolean
+quit_loop (gpointer data)
+{
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+static gpointer
+call_and_call (gpointer data)
+{
+  Caller *self = data;
+
+  self->ok = TRUE;
+  for (guint i = 0; self->ok && i < 1000; i++)
+    {
+      PoolApplyResult *results[3];
+
+      for (guint k = 0; k < G_N_ELEMENTS (results); k++)
+        results[k] = pool_manager_apply_async (self->pool, "conform.nap", g_variant_new ("(d)", 0.0001 * k),
+                                               NULL, NULL, NULL, NULL);
+      for (guint k = 0; k < G_N_ELEMENTS (results); k++)
+        {
+          g_autoptr (GVariant) value = pool_async_result_get (POOL_ASYNC_RESULT (results[k]), 20, NULL);
+
+          self->ok &= value != NULL;
+          g_object_unref (results[k]);
+        }
+    }
+  if (--*self->n_callers == 0)
+    g_idle_add (quit_loop, self->loop);
+  return NULL;
+}
+
+/* Without a thread of the pool: a main loop and those who wait take results from the same fd, and nobody misses one. */
+static void
+test_loop_and_waits (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  _Atomic guint n_callers = 2;
+  Caller callers[2];
+  GThread *threads[2];
+
+  g_object_set (pool, "threads", FALSE, NULL);
+  g_assert_true (pool_manager_start (pool, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (callers); i++)
+    {
+      callers[i] = (Caller){ pool, loop, &n_callers, FALSE };
+      threads[i] = g_thread_new ("caller", call_and_call, &callers[i]);
+    }
+  g_main_loop_run (loop);
+  for (guint i = 0; i < G_N_ELEMENTS (callers); i++)
+    {
+      g_thread_join (threads[i]);
+      g_assert_true (callers[i].ok);
+    }
+  conform_end (pool);
+}
+
 /* A call that is cancelled before it is made does not run, although a worker waits for it. */
 static void
 test_cancelled_before (Fixture *fixture, gconstpointer data)
@@ -534,6 +601,7 @@ conform_add_calls (void)
     conform_add ("calls/chain", test_chain);
   else if (conform_closures)
     conform_add ("calls/chain", test_chain_of_processes);
+  conform_add ("calls/loop-and-waits", test_loop_and_waits);
   conform_add ("calls/cancelled-before", test_cancelled_before);
   conform_add ("calls/threads", test_threads);
   conform_add ("calls/many", test_many);
