@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <libpool.h>
+
+/*
+ * The nemesis does to pools, at random, all that a program and a machine may do to them, and checks what comes of it:
+ *
+ *   nemesis.c          options; rounds, each with pools, actors and faults; leaks after each
+ *   nemesis-ops.c      what an actor does: a table of operations
+ *   nemesis-calls.c    calls, and whether each ended once and as it may
+ *   nemesis-pool.c     pools, and what happens to their workers
+ *   nemesis-watch.c    the history, the watchdog, what is left over
+ *   nemesis-workload.c a fixed workload, to compare with other pools
+ *   pool-task-nemesis.c the tasks
+ */
+
+/* What a task is to do. The order counts: from CRASH_ONCE on it takes a worker down. */
+typedef enum
+{
+  NEMESIS_PLAIN,
+  NEMESIS_NAP,      /* amount: µs */
+  NEMESIS_RAISE,    /* an error with its number */
+  NEMESIS_NOTHING,  /* neither value nor error */
+  NEMESIS_ALLOCATE, /* amount: KiB */
+  NEMESIS_CRASH_ONCE, /* in its first attempt; amount: signal */
+  NEMESIS_EXIT_ONCE,
+  NEMESIS_CRASH,
+  NEMESIS_N_BEHAVIOURS
+} NemesisBehaviour;
+
+/* One task: its result is 3 * number + 1, or for bytes `amount` bytes that follow from the number. */
+typedef struct
+{
+  gint64 number;
+  guint32 behaviour;
+  guint32 amount;
+} NemesisItem;
+
+typedef struct
+{
+  double seconds;
+  gint64 seed;
+  char *backend;
+  char *method; /* a start method, or "copy": threads, and a pool_init() before */
+  int processes;
+  int actors; /* 0: one to three */
+  gboolean workload;
+  gboolean verbose;
+} NemesisOptions;
+
+/* A pool, and what is known of it. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  guint number;
+  gboolean resilient, threads;
+  guint max_retries;
+  _Atomic gboolean closing, terminating; /* set before it is done */
+
+  GMutex lock;
+  PoolManager *manager; /* NULL: dropped */
+  GHashTable *bag;      /* numbers that were put and not got */
+  guint n_missing;      /* those whose results failed or were cleared */
+} NemesisPool;
+
+typedef enum
+{
+  NEMESIS_CALL_VALUE,
+  NEMESIS_CALL_BYTES,
+  NEMESIS_CALL_MAP,
+  NEMESIS_CALL_PACKED,
+} NemesisCallKind;
+
+typedef struct
+{
+  guint id;
+  NemesisCallKind kind;
+  NemesisPool *pool;
+  guint max_retries;
+  GCancellable *cancellable;
+  _Atomic gboolean cancelled; /* set before it is done */
+  PoolAsyncResult *result;    /* NULL: comes to the callback */
+  gboolean has_callback;
+  _Atomic guint n_callbacks;
+  guint n_items;
+  NemesisItem items[];
+} NemesisCall;
+
+#define NEMESIS_MAX_POOLS 3
+
+typedef struct
+{
+  guint number;
+  gint64 end; /* monotonic µs: actors begin nothing new */
+  gboolean loop; /* the main thread runs a main loop */
+  GMutex lock;
+  NemesisPool *pools[NEMESIS_MAX_POOLS];
+  guint n_pools;
+  _Atomic gboolean over; /* no more faults */
+} NemesisRound;
+
+typedef struct
+{
+  guint number;
+  GRand *rand;
+  NemesisRound *round;
+  GPtrArray *calls; /* not yet looked at */
+  GPtrArray *ended; /* kept until the round's end: nothing may happen to them any more */
+  const char *_Atomic doing;
+} NemesisActor;
+
+extern NemesisOptions nemesis_options;
+extern gboolean nemesis_isolates;  /* workers may be killed */
+extern gboolean nemesis_may_start; /* pools may be started while there are threads */
+
+/* Who does something, in the history; others have their actor's number. */
+#define NEMESIS_FAULTS 0
+#define NEMESIS_ANYBODY 99
+
+/* nemesis-watch.c */
+void nemesis_note (guint actor, const char *format, ...) G_GNUC_PRINTF (2, 3);
+void nemesis_found (const char *format, ...) G_GNUC_PRINTF (1, 2) G_GNUC_NORETURN;
+void nemesis_watch_start (void);
+void nemesis_watch_begin (void);
+void nemesis_watch_round (NemesisRound *round, NemesisActor *actors, guint n_actors);
+void nemesis_watch_leaks (NemesisRound *round);
+void nemesis_watch_memory (void);
+guint nemesis_count_threads (void);
+
+/* nemesis-pool.c */
+NemesisPool *nemesis_pool_start (GRand *rand);
+NemesisPool *nemesis_pool_ref (NemesisPool *self);
+void nemesis_pool_unref (NemesisPool *self);
+PoolManager *nemesis_pool_dup_manager (NemesisPool *self); /* NULL: dropped */
+void nemesis_pool_close (NemesisPool *self);
+void nemesis_pool_terminate (NemesisPool *self);
+void nemesis_pool_drop (NemesisPool *self);
+void nemesis_pool_empty_bag (NemesisPool *self);
+gpointer nemesis_faults_thread (gpointer round);
+
+/* nemesis-calls.c */
+typedef struct
+{
+  _Atomic guint64 n_calls, n_items, n_right, n_raised, n_cancelled, n_ended, n_lost;
+} NemesisCounts;
+
+extern NemesisCounts nemesis_counts;
+extern _Atomic guint nemesis_n_callbacks_due;
+extern _Atomic guint nemesis_n_pools, nemesis_n_kills, nemesis_n_stops;
+
+void nemesis_item_init (NemesisItem *item, GRand *rand, gboolean lone);
+NemesisCall *nemesis_call_new (NemesisPool *pool, NemesisCallKind kind, guint n_items, GRand *rand);
+void nemesis_call_free (NemesisCall *self);
+void nemesis_call_submit (NemesisCall *self, PoolManager *manager, GRand *rand);
+void nemesis_call_cancel (NemesisCall *self, GRand *rand);
+void nemesis_call_judge (NemesisCall *self);
+/* @value or @error of an item of a call, or, without a call, of a pool */
+void nemesis_judge_value (NemesisPool *pool, NemesisCall *call, const NemesisItem *item, GVariant *value,
+                          const GError *error);
+
+/* nemesis-ops.c */
+gpointer nemesis_actor_thread (gpointer actor);
+
+/* nemesis-workload.c */
+int nemesis_workload_run (void);
