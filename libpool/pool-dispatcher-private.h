@@ -22,7 +22,7 @@ void pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer
 gboolean pool_dispatcher_has_pending (PoolDispatcher *self);
 /* runs what is pending in this thread, unless another one iterates the context */
 void pool_dispatcher_run (PoolDispatcher *self);
-/* no more will be pushed: the source goes when the last has run */
+/* the pool is gone: the source goes when the last has run; for what is still pushed there will be another */
 void pool_dispatcher_close (PoolDispatcher *self);
 
 G_END_DECLS

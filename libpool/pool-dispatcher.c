@@ -18,13 +18,13 @@ struct _PoolDispatcher
 {
   gatomicrefcount ref_count;
   GMainContext *context;
-  GSource *source;
   _Atomic guint n_pending;
   GThread *_Atomic runner; /* who runs items: a callback that waits must not run others inside itself */
 
   GMutex lock; /* of the rest; never held while an item runs */
   Item *first, *last;
   gboolean closed;
+  GSource *source; /* has a reference to this; NULL: closed, and nothing is pending */
 };
 
 typedef struct
@@ -50,11 +50,27 @@ pop (PoolDispatcher *self)
   return item;
 }
 
+/* The source goes when nothing more is expected. */
+static void
+end_if_done (PoolDispatcher *self)
+{
+  GSource *source = NULL;
+
+  g_mutex_lock (&self->lock);
+  if (self->closed && self->first == NULL)
+    source = g_steal_pointer (&self->source);
+  g_mutex_unlock (&self->lock);
+
+  if (source == NULL)
+    return;
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
 static void
 run_items (PoolDispatcher *self)
 {
   Item *item;
-  gboolean finished;
 
   atomic_store (&self->runner, g_thread_self ());
   while ((item = pop (self)) != NULL)
@@ -65,12 +81,7 @@ run_items (PoolDispatcher *self)
     }
 
   atomic_store (&self->runner, NULL);
-
-  g_mutex_lock (&self->lock);
-  finished = self->closed && self->first == NULL;
-  g_mutex_unlock (&self->lock);
-  if (finished)
-    g_source_destroy (self->source);
+  end_if_done (self);
 }
 
 static gboolean
@@ -93,6 +104,17 @@ source_finalize (GSource *source)
 
 static GSourceFuncs source_funcs = { NULL, NULL, source_dispatch, source_finalize, NULL, NULL };
 
+static GSource *
+attach_source (PoolDispatcher *self)
+{
+  GSource *source = g_source_new (&source_funcs, sizeof (DispatcherSource));
+
+  ((DispatcherSource *) source)->dispatcher = pool_dispatcher_ref (self);
+  g_source_set_static_name (source, "libpool callbacks");
+  g_source_attach (source, self->context);
+  return source;
+}
+
 PoolDispatcher *
 pool_dispatcher_new (void)
 {
@@ -101,10 +123,7 @@ pool_dispatcher_new (void)
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
   self->context = g_main_context_ref_thread_default ();
-  self->source = g_source_new (&source_funcs, sizeof (DispatcherSource));
-  ((DispatcherSource *) self->source)->dispatcher = pool_dispatcher_ref (self);
-  g_source_set_static_name (self->source, "libpool callbacks");
-  g_source_attach (self->source, self->context);
+  self->source = attach_source (self);
   return self;
 }
 
@@ -121,7 +140,6 @@ pool_dispatcher_unref (PoolDispatcher *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_source_unref (self->source);
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -137,21 +155,28 @@ void
 pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data)
 {
   Item *item = g_new (Item, 1);
-  gboolean was_empty;
+  GSource *source = NULL;
 
   *item = (Item){ NULL, func, data };
   atomic_fetch_add (&self->n_pending, 1);
   g_mutex_lock (&self->lock);
-  was_empty = self->first == NULL;
-  if (was_empty)
-    self->first = item;
+  if (self->first == NULL)
+    {
+      self->first = item;
+      /* a result outlives its pool, and what is asked of it then is answered, too */
+      if (self->source == NULL)
+        self->source = attach_source (self);
+      source = g_source_ref (self->source);
+    }
   else
     self->last->next = item;
   self->last = item;
   g_mutex_unlock (&self->lock);
 
-  if (was_empty)
-    g_source_set_ready_time (self->source, 0);
+  if (source == NULL)
+    return;
+  g_source_set_ready_time (source, 0);
+  g_source_unref (source);
 }
 
 gboolean
@@ -181,7 +206,6 @@ pool_dispatcher_close (PoolDispatcher *self)
   g_mutex_lock (&self->lock);
   self->closed = TRUE;
   g_mutex_unlock (&self->lock);
-  /* if nothing is pending this destroys the source; else it is woken already and does so itself */
-  if (!pool_dispatcher_has_pending (self))
-    g_source_destroy (self->source);
+  /* if something is pending the source is woken already, and goes by itself */
+  end_if_done (self);
 }

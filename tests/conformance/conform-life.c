@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "conform.h"
 
+#include <malloc.h>
+
 static void
 test_states (Fixture *fixture, gconstpointer data)
 {
@@ -271,6 +273,53 @@ test_nested (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+static void
+note_wait (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  guint *n = user_data;
+
+  g_assert_true (pool_async_result_wait_finish (POOL_ASYNC_RESULT (source), result, NULL));
+  (*n)++;
+}
+
+/* A result outlives its pool, and can still be waited for. */
+static void
+test_wait_after_drop (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started ();
+  g_autoptr (PoolApplyResult) result = pool_manager_apply_async (
+      pool, "conform.square", g_variant_new ("(x)", G_GINT64_CONSTANT (3)), NULL, NULL, NULL, NULL);
+  gint64 deadline = g_get_monotonic_time () + 10 * G_USEC_PER_SEC;
+  guint n = 0;
+
+  pool_async_result_wait (POOL_ASYNC_RESULT (result), -1, NULL, NULL);
+  conform_end (pool);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  for (guint i = 0; i < 3; i++)
+    {
+      pool_async_result_wait_async (POOL_ASYNC_RESULT (result), NULL, note_wait, &n);
+      while (n == i && g_get_monotonic_time () < deadline)
+        g_main_context_iteration (NULL, FALSE);
+      g_assert_cmpuint (n, ==, i + 1);
+    }
+}
+
+/* A pool that is gone has left nothing in the heap. (A sanitizer's allocator says 0, and looks itself.) */
+static void
+test_memory (Fixture *fixture, gconstpointer data)
+{
+  gsize before = 0;
+
+  for (guint i = 0; i < 2000; i++)
+    {
+      g_object_unref (conform_new ());
+      if (i == 500)
+        before = mallinfo2 ().uordblks;
+    }
+  g_assert_cmpuint (mallinfo2 ().uordblks, <, before + 64 * 1024);
+}
+
 void
 conform_add_life (void)
 {
@@ -279,6 +328,8 @@ conform_add_life (void)
   conform_add ("life/close-finishes", test_close_finishes);
   conform_add ("life/terminate", test_terminate);
   conform_add ("life/drop", test_drop);
+  conform_add ("life/wait-after-drop", test_wait_after_drop);
+  conform_add ("life/memory", test_memory);
   conform_add ("life/not-daemon", test_not_daemon);
   conform_add ("life/no-thread", test_no_thread);
   conform_add ("life/signals", test_signals);
