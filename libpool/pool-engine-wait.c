@@ -429,10 +429,13 @@ pool_engine_start_thread (PoolEngine *self, GError **error)
 
   self->source =
       g_unix_fd_source_new (POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), G_IO_IN);
-  g_source_set_callback (self->source, (GSourceFunc) (gpointer) source_ready, self, NULL);
+  /* it may be at work in one thread while another drops the pool */
+  g_source_set_callback (self->source, (GSourceFunc) (gpointer) source_ready, pool_engine_ref (self),
+                         (GDestroyNotify) pool_engine_unref);
   g_source_attach (self->source, pool_dispatcher_get_context (self->dispatcher));
   self->timer_source = g_unix_fd_source_new (self->timer_fd, G_IO_IN);
-  g_source_set_callback (self->timer_source, (GSourceFunc) (gpointer) timer_ready, self, NULL);
+  g_source_set_callback (self->timer_source, (GSourceFunc) (gpointer) timer_ready, pool_engine_ref (self),
+                         (GDestroyNotify) pool_engine_unref);
   g_source_attach (self->timer_source, pool_dispatcher_get_context (self->dispatcher));
   return TRUE;
 }
@@ -442,19 +445,22 @@ void
 pool_engine_stop_thread (PoolEngine *self)
 {
   GThread *thread;
+  GSource *source, *timer_source;
 
   pool_engine_lock (self);
   self->quit = TRUE;
   thread = g_steal_pointer (&self->thread);
+  source = g_steal_pointer (&self->source);
+  timer_source = g_steal_pointer (&self->timer_source);
   kick_thread (self);
   pool_engine_unlock (self);
 
-  if (self->source != NULL)
+  if (source != NULL)
     {
-      g_source_destroy (self->source);
-      g_clear_pointer (&self->source, g_source_unref);
-      g_source_destroy (self->timer_source);
-      g_clear_pointer (&self->timer_source, g_source_unref);
+      g_source_destroy (source);
+      g_source_unref (source);
+      g_source_destroy (timer_source);
+      g_source_unref (timer_source);
     }
   if (thread == NULL)
     return;

@@ -419,11 +419,31 @@ pool_threads_backend_finish (PoolBackend *backend)
   pool_threads_backend_stop (backend, TRUE);
 }
 
+/* What threads said when nobody listened any more. */
+static void
+free_results (PoolThreadsBackend *self)
+{
+  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+  PoolRingResult result;
+
+  for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
+    while (self->workers->pdata[i] != NULL && pool_ring_next_result (ring, i, &result))
+      {
+        gpointer data = GSIZE_TO_POINTER (result.data);
+
+        if (result.kind & POOL_RING_STARTED_BAD)
+          g_clear_error ((GError **) &data);
+        else if ((result.kind & (POOL_RING_MESSAGE | POOL_RING_DATA_INLINE | POOL_RING_DATA_REFERENCE)) == 0)
+          g_free (data);
+      }
+}
+
 static void
 pool_threads_backend_finalize (GObject *object)
 {
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (object);
 
+  free_results (self);
   /* threads that ended after anybody listened; each held a reference to the engine, so all have */
   for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
     {

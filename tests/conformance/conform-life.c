@@ -320,6 +320,73 @@ test_memory (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (mallinfo2 ().uordblks, <, before + 64 * 1024);
 }
 
+typedef struct
+{
+  PoolManager *pools[8];
+  _Atomic gboolean over;
+} Dropper;
+
+static gpointer
+drop_pools (gpointer data)
+{
+  Dropper *self = data;
+
+  for (guint i = 0; i < G_N_ELEMENTS (self->pools); i++)
+    {
+      g_object_unref (pool_manager_apply_async (self->pools[i], "conform.square",
+                                                g_variant_new ("(x)", (gint64) i), NULL, NULL, NULL, NULL));
+      g_object_unref (self->pools[i]);
+    }
+  self->over = TRUE;
+  return NULL;
+}
+
+/* A main loop looks after pools, and another thread lets go of them. */
+static void
+test_drop_beside_loop (Fixture *fixture, gconstpointer data)
+{
+  for (guint round = 0; round < 6; round++)
+    {
+      Dropper dropper = { { NULL }, FALSE };
+      GThread *thread;
+
+      for (guint i = 0; i < G_N_ELEMENTS (dropper.pools); i++)
+        {
+          dropper.pools[i] = conform_new ();
+          g_object_set (dropper.pools[i], "threads", FALSE, NULL);
+          g_assert_true (pool_manager_start (dropper.pools[i], NULL));
+        }
+      thread = g_thread_new ("dropper", drop_pools, &dropper);
+      while (!dropper.over)
+        g_main_context_iteration (NULL, FALSE);
+      g_thread_join (thread);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      conform_await_fds (fixture);
+    }
+}
+
+/* Results that nobody takes any more, of tasks that ran when their pool went. */
+static void
+test_drop_results (Fixture *fixture, gconstpointer data)
+{
+  gsize before = 0;
+
+  for (guint round = 0; round < 20; round++)
+    {
+      PoolManager *pool = conform_started ();
+
+      for (guint i = 0; i < 4; i++)
+        g_object_unref (pool_manager_apply_bytes_async (pool, "conform.bytes-late", NULL, 0, NULL, NULL, NULL, NULL));
+      g_usleep (2000);
+      g_object_unref (pool);
+      conform_await_fds (fixture);
+      if (round == 4)
+        before = mallinfo2 ().uordblks + mallinfo2 ().hblkhd;
+    }
+  g_assert_cmpuint (mallinfo2 ().uordblks + mallinfo2 ().hblkhd, <, before + 500000);
+}
+
 void
 conform_add_life (void)
 {
@@ -329,6 +396,8 @@ conform_add_life (void)
   conform_add ("life/terminate", test_terminate);
   conform_add ("life/drop", test_drop);
   conform_add ("life/wait-after-drop", test_wait_after_drop);
+  conform_add ("life/drop-beside-loop", test_drop_beside_loop);
+  conform_add ("life/drop-results", test_drop_results);
   conform_add ("life/memory", test_memory);
   conform_add ("life/not-daemon", test_not_daemon);
   conform_add ("life/no-thread", test_no_thread);

@@ -21,6 +21,8 @@ extern gboolean conform_closures; /* workers have functions of this program */
 PoolManager *conform_new (void);
 PoolManager *conform_started (void);
 void conform_end (PoolManager *pool);
+/* until a dropped pool is gone whose threads were in a task */
+void conform_await_fds (Fixture *fixture);
 void conform_add (const char *name, void (*func) (Fixture *fixture, gconstpointer data));
 
 void conform_add_calls (void);

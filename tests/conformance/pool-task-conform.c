@@ -336,6 +336,14 @@ deadline (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   return g_variant_new_double (time == 0 ? 0 : (time - g_get_monotonic_time ()) / 1e6);
 }
 
+static gboolean
+bytes_late (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
+{
+  g_usleep (5000);
+  memset (pool_task_reserve_reply (task, 100000), 1, 100000);
+  return TRUE;
+}
+
 POOL_DEFINE_TASK_MODULE (module)
 {
   pool_task_module_add (module, "patient", "waits, and stops when it is told", patient);
@@ -363,6 +371,7 @@ POOL_DEFINE_TASK_MODULE (module)
   pool_task_module_add (module, "nested", "a pool in a task", nested);
   pool_task_module_add_bytes (module, "bytes-echo", "its argument", bytes_echo);
   pool_task_module_add_bytes (module, "bytes-copy", "a copy of its argument", bytes_copy);
+  pool_task_module_add_bytes (module, "bytes-late", "100,000 bytes after 5 ms", bytes_late);
   pool_task_module_add_bytes (module, "bytes-twice", "of a number", bytes_twice);
   pool_task_module_add_batch (module, "batch-echo", "its items", batch_echo);
   pool_task_module_add_batch (module, "batch-wrong", "too few results", batch_wrong);

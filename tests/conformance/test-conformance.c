@@ -87,6 +87,14 @@ conform_end (PoolManager *pool)
   g_object_unref (pool);
 }
 
+void
+conform_await_fds (Fixture *fixture)
+{
+  for (guint i = 0; i < 10000 && count_fds () > fixture->n_fds; i++)
+    if (!g_main_context_iteration (NULL, FALSE))
+      g_usleep (1000);
+}
+
 static guint n_children; /* of a program that called pool_init() */
 
 static void
