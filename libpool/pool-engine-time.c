@@ -98,6 +98,13 @@ tell_soft (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const PoolB
       ->notify (self->backend, worker->id, now->handle, now->item, POOL_NOTICE_SOFT_TIMEOUT);
 }
 
+/* When a task that starts now could first have run too long. */
+static gint64
+soonest (PoolEngine *self, gint64 time)
+{
+  return self->min_limit == G_MAXINT64 ? G_MAXINT64 : time + self->min_limit;
+}
+
 /* The time at which to look again at what this worker runs, which has limits. */
 static gint64
 check_limits (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const PoolBackendWorker *now,
@@ -106,7 +113,7 @@ check_limits (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const Po
   gint64 hard = G_MAXINT64, soft = G_MAXINT64;
 
   if (now->since == 0)
-    return time + self->min_limit;
+    return soonest (self, time);
   if (record->timeout > 0)
     hard = now->since + (gint64) (record->timeout * G_USEC_PER_SEC);
   if (record->soft_timeout > 0)
@@ -115,13 +122,13 @@ check_limits (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const Po
   if (time >= hard)
     {
       time_out (self, worker, record, now);
-      return time + self->min_limit;
+      return soonest (self, time);
     }
   if (time < soft)
     return MIN (soft, hard);
   tell_soft (self, worker, record, now);
   /* in a batch the next item has a limit of its own */
-  return record->n_items > 1 ? MIN (hard, time + self->min_limit) : hard;
+  return record->n_items > 1 ? MIN (hard, soonest (self, time)) : hard;
 }
 
 /* A worker that was asked to end, or whose task was, has had its time. */
@@ -255,7 +262,7 @@ pool_engine_check_time_locked (PoolEngine *self)
     }
   /* those that wait to be started: one of them could start now */
   if (self->n_limited > n_limited)
-    next = MIN (next, time + self->min_limit);
+    next = MIN (next, soonest (self, time));
   if (self->n_unplaced > 0)
     next = MIN (next, time + UNPLACED_US);
   next = MIN (next, check_lost (self, time));

@@ -95,9 +95,9 @@ test_max_tasks (Fixture *fixture, gconstpointer data)
           n = g_hash_table_lookup (runs, pid);
           g_hash_table_insert (runs, pid, GUINT_TO_POINTER (GPOINTER_TO_UINT (n) + 1));
         }
-      run_main_loop ();
+      while (count.n_recycled < 60 / limits[l] - 4)
+        g_main_context_iteration (NULL, TRUE);
       g_assert_cmpint (count.least, >=, 2);
-      g_assert_cmpuint (count.n_recycled, >=, 60 / limits[l] - 4);
       g_assert_cmpuint (count.n_other, ==, 0);
       g_hash_table_iter_init (&iter, runs);
       while (conform_isolates && g_hash_table_iter_next (&iter, NULL, &n))

@@ -194,7 +194,7 @@ test_item (Fixture *fixture, gconstpointer data)
           if (i == 7)
             g_assert_error (item_error, POOL_ERROR, POOL_ERROR_TIMED_OUT);
           else
-            g_assert_no_error (item_error);
+            g_assert_nonnull (value);
         }
     }
   still_works (pool);
