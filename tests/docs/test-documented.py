@@ -29,7 +29,7 @@ for text in [*HEADERS.values(), *SOURCES.values()]:
 
 FUNCTION = re.compile(r'^POOL_AVAILABLE_IN_\w+\n([\w ]+?[ *]+)(pool_\w+) \((.*?)\)[^;]*;', re.M | re.S)
 ENUM = re.compile(r'typedef enum\n\{\n(.*?)\n\} (Pool\w+);', re.S)
-CALLBACK = re.compile(r'^typedef [\w *]+\(\*(Pool\w+)\) \((.*?)\);', re.M | re.S)
+CALLBACK = re.compile(r'^typedef ([\w ]+?[ *]*)\(\*(Pool\w+)\) \((.*?)\);', re.M | re.S)
 
 
 def parameters(text):
@@ -49,6 +49,14 @@ def check_callable(name, result, arguments, since=True):
     if since and not re.search(r'^ \* Since: \d', body, re.M):
         wrong.append(f'{name}: no Since:')
     return wrong
+
+
+def class_of(path):
+    """The class that a file is about: pool-manager-settings.c is about PoolManager."""
+    words = [word.capitalize() for word in path.stem.split('-')[1:]]
+    while len(words) > 1 and 'Pool' + ''.join(words) not in COMMENTS:
+        words.pop()
+    return 'Pool' + ''.join(words)
 
 
 def none(problems):
@@ -71,7 +79,7 @@ def functions():
 def callbacks():
     found = [match for text in APPLICATION.values() for match in CALLBACK.findall(text)]
     assert found
-    none([problem for name, arguments in found for problem in check_callable(name, '', arguments)])
+    none([problem for result, name, arguments in found for problem in check_callable(name, result, arguments)])
 
 
 @tap.test
@@ -102,7 +110,7 @@ def enumerations_and_their_members():
 def properties():
     wrong, count = [], 0
     for path, text in SOURCES.items():
-        class_name = 'Pool' + ''.join(word.capitalize() for word in path.stem.split('-')[1:])
+        class_name = class_of(path)
         for name in re.findall(r'g_param_spec_\w+ \(\s*"([\w-]+)"', text):
             count += 1
             if f'{class_name}:{name}' not in COMMENTS:
@@ -113,12 +121,14 @@ def properties():
 
 @tap.test
 def signals():
-    wrong = []
+    wrong, count = [], 0
     for path, text in SOURCES.items():
-        class_name = 'Pool' + ''.join(word.capitalize() for word in path.stem.split('-')[1:])
-        for name in re.findall(r'g_signal_new \(\s*"([\w-]+)"', text):
+        class_name = class_of(path)
+        for name in re.findall(r'(?:g_signal_new \(|add_signal \(\w+,)\s*"([\w-]+)"', text):
+            count += 1
             if f'{class_name}::{name}' not in COMMENTS:
                 wrong.append(f'{class_name}::{name}: no comment')
+    assert count > 10, f'only {count} signals found'
     none(wrong)
 
 
