@@ -5,7 +5,7 @@
 #include <string.h>
 
 /*
- * The workload that tests/benchmarks/nemesis-peers.py gives to other pools, too: calls of about a millisecond, of which
+ * The workload that tests/benchmarks/nemesis-peers.py gives to other pools, too: calls of five milliseconds, of which
  * every hundredth kills its worker each time it is run, while somebody kills a random worker now and then. One line of
  * JSON says what became of it.
  */
@@ -103,6 +103,17 @@ look_at (PoolAsyncResult *result, gint64 number, gint64 deadline, Ends *ends)
     }
 }
 
+/* Does it still run anything? */
+static gboolean
+probe (PoolManager *pool)
+{
+  g_autoptr (PoolApplyResult) result =
+      pool_manager_apply_async (pool, "nemesis.work", g_variant_new ("(xb)", (gint64) 1, FALSE), NULL, NULL, NULL, NULL);
+  g_autoptr (GVariant) value = pool_async_result_get (POOL_ASYNC_RESULT (result), 5, NULL);
+
+  return value != NULL;
+}
+
 int
 nemesis_workload_run (void)
 {
@@ -117,6 +128,7 @@ nemesis_workload_run (void)
   Ends ends = { 0 };
   GThread *thread;
   gint64 start, deadline;
+  gboolean usable;
   double took;
 
   if (!pool_manager_start (pool, &error))
@@ -138,6 +150,7 @@ nemesis_workload_run (void)
   took = (g_get_monotonic_time () - start) / 1e6;
   killer.over = TRUE;
   g_thread_join (thread);
+  usable = probe (pool);
   pool_manager_close (pool, NULL);
   if (!pool_manager_join (pool, 10, NULL))
     pool_manager_terminate (pool, NULL);
@@ -150,9 +163,11 @@ nemesis_workload_run (void)
     }
   g_array_sort (killer.recoveries, compare_doubles);
   g_print ("{\"library\": \"libpool\", \"tasks\": %d, \"right\": %u, \"wrong\": %u, \"lost\": %u, \"twice\": %u, "
-           "\"failed\": %u, \"named\": %u, \"kills\": %u, \"recovery_ms\": %.2f, \"seconds\": %.2f}\n",
+           "\"failed\": %u, \"named\": %u, \"kills\": %u, \"recovery_ms\": %.2f, \"seconds\": %.2f, "
+           "\"usable\": %s}\n",
            N_TASKS, ends.n_right, ends.n_wrong, ends.n_lost, ends.n_twice, ends.n_failed, ends.n_named, killer.n_kills,
-           killer.recoveries->len > 0 ? g_array_index (killer.recoveries, double, killer.recoveries->len / 2) : -1.0, took);
+           killer.recoveries->len > 0 ? g_array_index (killer.recoveries, double, killer.recoveries->len / 2) : -1.0, took,
+           usable ? "true" : "false");
   g_array_unref (killer.recoveries);
   g_rand_free (killer.rand);
   return 0;

@@ -81,7 +81,7 @@ on_bytes (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GE
   return TRUE;
 }
 
-/* The workload: a tuple of number and whether to die; takes about a millisecond. */
+/* The workload: a tuple of number and whether to die; takes five milliseconds. */
 static GVariant *
 on_work (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 {
@@ -89,7 +89,7 @@ on_work (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   gboolean deadly;
 
   g_variant_get (args, "(xb)", &number, &deadly);
-  g_usleep (1000);
+  g_usleep (5000);
   if (deadly)
     die (SIGKILL);
   return g_variant_new_int64 (3 * number + 1);
