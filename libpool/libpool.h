@@ -8,6 +8,7 @@
 #include "pool-enum-types.h"
 #include "pool-error.h"
 #include "pool-init.h"
+#include "pool-log.h"
 #include "pool-macros.h"
 #include "pool-manager.h"
 #include "pool-map-result.h"

@@ -86,6 +86,7 @@ static const PoolJobClass job_class = {
   .fail = job_fail,
   .progress = job_progress,
   .notify = pool_async_result_notify,
+  .output = pool_async_result_output,
 };
 
 static GBytes *
@@ -190,6 +191,21 @@ apply_options (PoolApplyResult *self, PoolCallOptions *options)
       record->flags |= POOL_CALL_ACK | POOL_CALL_TIMED;
       result->job.wants_accepted = TRUE;
     }
+  if (options->capture_output > 0)
+    record->flags |= POOL_CALL_CAPTURE;
+  else if (options->capture_output == 0)
+    record->flags &= ~POOL_CALL_CAPTURE;
+}
+
+static gboolean
+check_capture (PoolEngine *engine, GError **error)
+{
+  if (engine->flags & POOL_BACKEND_CAN_CAPTURE)
+    return TRUE;
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                       "The pool's backend cannot capture the output of tasks: leave the option "
+                       "capture-output alone, or take a backend whose workers are processes");
+  return FALSE;
 }
 
 static gboolean
@@ -202,6 +218,8 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
   if (!pool_engine_check_submit (engine, error) ||
       !pool_engine_lookup (engine, task, &self->record.function, error) ||
       !pool_async_result_check_cancelled (&self->parent_instance, error))
+    return FALSE;
+  if (G_UNLIKELY (self->record.flags & POOL_CALL_CAPTURE) && !check_capture (engine, error))
     return FALSE;
 
   size = argument_size (argument);
@@ -274,6 +292,9 @@ pool_apply_result_submit (PoolEngine *engine, const char *task, const PoolArgume
   self->record.n_items = 1;
   self->record.flags = self->is_value ? POOL_CALL_VALUE | POOL_CALL_TIMED : 0;
   pool_engine_init_record (engine, &self->record);
+  /* without a callback nobody gets the object, and with it what was captured */
+  if (G_UNLIKELY (engine->settings.capture_output) && callback != NULL)
+    self->record.flags |= POOL_CALL_CAPTURE;
   if (G_UNLIKELY (options != NULL))
     apply_options (self, options);
   pool_engine_set_limits (engine, &self->record);

@@ -4,6 +4,7 @@
 #include "pool-async-result.h"
 #include "pool-engine-private.h"
 #include "pool-manager.h"
+#include "pool-output-private.h"
 
 G_BEGIN_DECLS
 
@@ -30,6 +31,7 @@ struct _PoolAsyncResult
   double run_time;
   _Atomic guint64 progress; /* the bits of a double */
   PoolCallOptions *options; /* with callbacks, or NULL */
+  PoolOutput *output; /* NULL: it is not captured */
 
   GSList *waits; /* PoolWait of wait_async(); the engine's lock */
   _Atomic gboolean notified;
@@ -68,6 +70,7 @@ void pool_async_result_set_progress_locked (PoolAsyncResult *self, double fracti
 void pool_async_result_set_error (PoolAsyncResult *self, const GError *error);
 void pool_async_result_finished_locked (PoolAsyncResult *self);
 void pool_async_result_notify (PoolJob *job);
+void pool_async_result_output (PoolJob *job, PoolRecord *record, const PoolBackendOutput *output);
 gboolean pool_async_result_block (PoolAsyncResult *self, double timeout, GError **error);
 
 static inline PoolAsyncResult *

@@ -78,6 +78,7 @@ pool_async_result_finalize (GObject *object)
   g_clear_object (&self->source);
   g_clear_error (&self->error);
   g_clear_object (&self->options);
+  g_clear_pointer (&self->output, pool_output_free);
   g_free (self->correlation_id);
   g_clear_pointer (&self->engine, pool_engine_unref);
   G_OBJECT_CLASS (pool_async_result_parent_class)->finalize (object);
@@ -255,6 +256,20 @@ pool_async_result_notify (PoolJob *job)
 
   if (!atomic_exchange (&self->notified, TRUE))
     pool_dispatcher_push (self->engine->dispatcher, complete, g_object_ref (self));
+}
+
+/* Job class: a task, or a chunk, is about to end; with the lock held. */
+void
+pool_async_result_output (PoolJob *job, PoolRecord *record, const PoolBackendOutput *output)
+{
+  PoolAsyncResult *self = pool_job_get_result (job);
+
+  /* after its end somebody may be reading it */
+  if (pool_job_is_done (job))
+    return;
+  if (self->output == NULL)
+    self->output = pool_output_new ();
+  pool_output_set (self->output, record->first, output);
 }
 
 void
@@ -727,4 +742,72 @@ pool_async_result_terminate (PoolAsyncResult *self, int signum)
     any = pool_engine_terminate_job_locked (self->engine, &self->job, signum);
   pool_engine_unlock (self->engine);
   return any;
+}
+
+static GBytes *
+get_stream (PoolAsyncResult *self, guint stream)
+{
+  if (!pool_job_is_done (&self->job) || self->output == NULL)
+    return NULL;
+  return pool_output_get (self->output, stream);
+}
+
+/**
+ * pool_async_result_get_output:
+ * @self: a result
+ *
+ * Gets what the call, and whatever it started, wrote to standard output while it ran, if that is captured; see
+ * [property@Manager:capture-output]. It is there for a call that failed and for one that took its worker down, too. Of a
+ * call that was run again it is what the last attempt wrote; of a map what all items wrote, in their order.
+ *
+ * Returns: (transfer full) (nullable): the bytes, which may be none; %NULL if they were not captured, or as long as the
+ *   call has not ended
+ *
+ * Since: 1.0
+ */
+GBytes *
+pool_async_result_get_output (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), NULL);
+
+  return get_stream (self, 0);
+}
+
+/**
+ * pool_async_result_get_error_output:
+ * @self: a result
+ *
+ * As [method@AsyncResult.get_output], of standard error.
+ *
+ * Returns: (transfer full) (nullable): the bytes, or %NULL
+ *
+ * Since: 1.0
+ */
+GBytes *
+pool_async_result_get_error_output (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), NULL);
+
+  return get_stream (self, 1);
+}
+
+/**
+ * pool_async_result_get_lost_output:
+ * @self: a result
+ *
+ * Tells how much of what the call wrote is missing at the end of [method@AsyncResult.get_output] and
+ * [method@AsyncResult.get_error_output], of each of which 64 MiB are kept.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+guint64
+pool_async_result_get_lost_output (PoolAsyncResult *self)
+{
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), 0);
+
+  if (!pool_job_is_done (&self->job) || self->output == NULL)
+    return 0;
+  return pool_output_get_lost (self->output);
 }

@@ -48,5 +48,11 @@ POOL_AVAILABLE_IN_ALL
 double pool_async_result_get_run_time (PoolAsyncResult *self);
 POOL_AVAILABLE_IN_ALL
 double pool_async_result_get_progress (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
+GBytes *pool_async_result_get_output (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
+GBytes *pool_async_result_get_error_output (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
+guint64 pool_async_result_get_lost_output (PoolAsyncResult *self);
 
 G_END_DECLS

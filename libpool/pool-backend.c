@@ -95,6 +95,40 @@ pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit)
 }
 
 /**
+ * pool_backend_log: (skip)
+ * @self: a backend
+ * @worker: the worker's number
+ * @record: a record that it logged, as it came; anything at all does no harm
+ * @size: its length
+ *
+ * Hands a log record up, which comes out of this process's log writer. A record that a task made is told before its
+ * result or the end of its worker.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_log (PoolBackend *self, guint worker, const guint8 *record, gsize size)
+{
+  pool_engine_log (self->engine, worker, record, size);
+}
+
+/**
+ * pool_backend_output: (skip)
+ * @self: a backend
+ * @handle: of a task that is to be captured
+ * @output: what it wrote; its bytes are referenced
+ *
+ * Tells what a task wrote to its standard output and error, before its result or the end of its worker.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_output (PoolBackend *self, guint64 handle, const PoolBackendOutput *output)
+{
+  pool_engine_output (self->engine, handle, output);
+}
+
+/**
  * pool_backend_get_function_name: (skip)
  * @self: a backend
  * @function: number of a function, from a task

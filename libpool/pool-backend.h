@@ -35,6 +35,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolBackend, g_object_unref)
  * @POOL_BACKEND_CAN_GROW: workers can be added later
  * @POOL_BACKEND_SANDBOXES: workers can be kept from what the program may do: it heeds the sandbox that it is started with
  * @POOL_BACKEND_TAKES_CHAOS: workers misbehave as the configuration's `chaos` asks for
+ * @POOL_BACKEND_CAN_CAPTURE: what a task writes to its standard output and error can be told from that of others
  *
  * What a backend can do.
  */
@@ -48,6 +49,7 @@ typedef enum
   POOL_BACKEND_CAN_GROW = 1 << 4,
   POOL_BACKEND_SANDBOXES = 1 << 5,
   POOL_BACKEND_TAKES_CHAOS = 1 << 6,
+  POOL_BACKEND_CAN_CAPTURE = 1 << 7,
 } PoolBackendFlags;
 
 /* How workers are to misbehave, for tests: the probability, for each task, of each. All 0: not at all. */
@@ -72,6 +74,7 @@ typedef struct
   GVariant *initargs;      /* a tuple */
   PoolSandbox sandbox;     /* NONE, unless the backend has POOL_BACKEND_SANDBOXES */
   PoolBackendChaos chaos;
+  const char *const *log_domains; /* whose records go to log(); NULL: none */
 } PoolBackendConfig;
 
 /* A unit of work on its way to a worker. */
@@ -127,6 +130,13 @@ typedef struct
   guint item;     /* of a batch, that it is in */
   gint64 since;   /* when that was started, monotonic µs; 0: unknown */
 } PoolBackendWorker;
+
+/* What a task wrote. */
+typedef struct
+{
+  GBytes *streams[2]; /* standard output, standard error; NULL: nothing */
+  guint64 lost;       /* bytes of both that were too many to keep */
+} PoolBackendOutput;
 
 struct _PoolBackend
 {
@@ -185,6 +195,9 @@ struct _PoolBackendClass
   /* To a worker that has accepted a task with POOL_CALL_SYNACK: may it start? If not, it hands the task back. */
   void (*answer) (PoolBackend *self, guint worker, guint64 handle, gboolean go);
 
+  /* A captured task is given up while a worker is in it: tells what it has written up to now. May be NULL. */
+  void (*take_output) (PoolBackend *self, guint64 handle);
+
   /* Collects what is ready through the upward functions; FALSE if there was nothing. */
   gboolean (*dispatch) (PoolBackend *self);
   /* Readable when dispatch() has something to do, provided that arm() was called. */
@@ -239,6 +252,10 @@ POOL_AVAILABLE_IN_ALL
 void pool_backend_worker_sandboxed (PoolBackend *self, guint worker, PoolSandboxFlags enforced);
 POOL_AVAILABLE_IN_ALL
 void pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_log (PoolBackend *self, guint worker, const guint8 *record, gsize size);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_output (PoolBackend *self, guint64 handle, const PoolBackendOutput *output);
 
 /* What a backend may ask. */
 POOL_AVAILABLE_IN_ALL

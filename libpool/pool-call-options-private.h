@@ -25,6 +25,7 @@ struct _PoolCallOptions
   double timeout, soft_timeout; /* < 0: as the pool says */
   int priority;
   gboolean wait_for_slot;
+  int capture_output; /* < 0: as the pool says */
   PoolCallCallbacks callbacks;
 };
 

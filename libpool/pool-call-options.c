@@ -26,6 +26,7 @@ enum
   PROP_SOFT_TIMEOUT,
   PROP_PRIORITY,
   PROP_WAIT_FOR_SLOT,
+  PROP_CAPTURE_OUTPUT,
   N_PROPS
 };
 
@@ -55,6 +56,9 @@ pool_call_options_get_property (GObject *object, guint prop_id, GValue *value, G
       break;
     case PROP_WAIT_FOR_SLOT:
       g_value_set_boolean (value, self->wait_for_slot);
+      break;
+    case PROP_CAPTURE_OUTPUT:
+      g_value_set_int (value, self->capture_output);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -86,6 +90,9 @@ pool_call_options_set_property (GObject *object, guint prop_id, const GValue *va
       break;
     case PROP_WAIT_FOR_SLOT:
       pool_call_options_set_wait_for_slot (self, g_value_get_boolean (value));
+      break;
+    case PROP_CAPTURE_OUTPUT:
+      pool_call_options_set_capture_output (self, g_value_get_int (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -179,6 +186,18 @@ pool_call_options_class_init (PoolCallOptionsClass *klass)
       g_param_spec_boolean ("wait-for-slot", NULL, NULL, TRUE,
                             G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 
+  /**
+   * PoolCallOptions:capture-output:
+   *
+   * Whether what the call writes to standard output and error is kept, see [property@Manager:capture-output]: 1, 0, or
+   * -1: as the pool says. With a backend that cannot, 1 makes the call fail with %POOL_ERROR_INVALID_ARGUMENT.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CAPTURE_OUTPUT] =
+      g_param_spec_int ("capture-output", NULL, NULL, -1, 1, -1,
+                        G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -188,6 +207,7 @@ pool_call_options_init (PoolCallOptions *self)
   self->max_retries = -1;
   self->timeout = self->soft_timeout = -1;
   self->wait_for_slot = TRUE;
+  self->capture_output = -1;
 }
 
 /**
@@ -504,4 +524,43 @@ pool_call_options_timed_out (PoolCallOptions *self, PoolAsyncResult *result, gbo
 {
   if (self->callbacks.timeout != NULL)
     self->callbacks.timeout (result, soft, limit, self->callbacks.timeout_data);
+}
+
+/**
+ * pool_call_options_get_capture_output:
+ * @self: options
+ *
+ * Gets [property@CallOptions:capture-output].
+ *
+ * Returns: 1, 0 or -1
+ *
+ * Since: 1.0
+ */
+int
+pool_call_options_get_capture_output (PoolCallOptions *self)
+{
+  g_return_val_if_fail (POOL_IS_CALL_OPTIONS (self), -1);
+
+  return self->capture_output;
+}
+
+/**
+ * pool_call_options_set_capture_output:
+ * @self: options
+ * @capture_output: 1, 0 or -1
+ *
+ * Sets [property@CallOptions:capture-output].
+ *
+ * Since: 1.0
+ */
+void
+pool_call_options_set_capture_output (PoolCallOptions *self, int capture_output)
+{
+  g_return_if_fail (POOL_IS_CALL_OPTIONS (self));
+  g_return_if_fail (capture_output >= -1 && capture_output <= 1);
+
+  if (self->capture_output == capture_output)
+    return;
+  self->capture_output = capture_output;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CAPTURE_OUTPUT]);
 }

@@ -47,6 +47,10 @@ POOL_AVAILABLE_IN_ALL
 int pool_call_options_get_max_retries (PoolCallOptions *self);
 POOL_AVAILABLE_IN_ALL
 void pool_call_options_set_max_retries (PoolCallOptions *self, int max_retries);
+POOL_AVAILABLE_IN_ALL
+int pool_call_options_get_capture_output (PoolCallOptions *self);
+POOL_AVAILABLE_IN_ALL
+void pool_call_options_set_capture_output (PoolCallOptions *self, int capture_output);
 
 POOL_AVAILABLE_IN_ALL
 double pool_call_options_get_timeout (PoolCallOptions *self);

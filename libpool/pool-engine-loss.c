@@ -170,6 +170,7 @@ void
 pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error)
 {
   give_away_payload (self, record);
+  pool_engine_take_output_locked (self, record);
   record->state = POOL_RECORD_RUNNING;
   if (item >= 0 && record->ending != POOL_ENDING_NONE)
     pool_engine_end_as_wanted_locked (self, record);
@@ -248,6 +249,7 @@ pool_engine_fail_all_locked (PoolEngine *self, const GError *error)
     if (self->ledger.table[i] != NULL)
       {
         give_away_payload (self, self->ledger.table[i]);
+        pool_engine_take_output_locked (self, self->ledger.table[i]);
         pool_engine_fail_record_locked (self, self->ledger.table[i], POOL_RECORD_CANCELLED, error);
       }
 }

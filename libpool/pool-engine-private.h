@@ -29,6 +29,7 @@ typedef struct
   gboolean report_tasks; /* events for each task */
   guint min_processes, max_processes; /* 0: the size stays */
   double idle_time;                   /* seconds until an idle worker too many is let go */
+  gboolean capture_output;
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */
@@ -97,6 +98,8 @@ typedef struct _PoolWaiter PoolWaiter;
 typedef void (*PoolEventFunc) (const PoolEvent *event, gpointer user_data);
 typedef void (*PoolDeferredFunc) (gpointer data);
 typedef struct _PoolDeferred PoolDeferred;
+typedef void (*PoolLogEventFunc) (GLogLevelFlags level, const char *domain, const GLogField *fields,
+                                  gsize n_fields, gpointer user_data);
 typedef gboolean (*PoolReadyFunc) (gpointer user_data);
 
 /*
@@ -171,8 +174,11 @@ struct _PoolEngine
   _Atomic guint activity; /* calls of the program, for the thread to see that somebody is at it; no lock */
 
   PoolEventFunc event; /* in the dispatcher's context; set once, before the start */
+  PoolLogEventFunc log_event; /* likewise, and with the same data */
   gpointer event_data;
   GDestroyNotify event_destroy;
+  _Atomic gsize log_bytes; /* of records that wait for the dispatcher; no lock */
+  guint n_logs_lost;
 };
 
 PoolEngine *pool_engine_new (void);
@@ -265,6 +271,11 @@ void pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolR
 void pool_engine_end_as_wanted_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
 void pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
+
+/* records and output of tasks (pool-engine-logs.c); with the lock held */
+void pool_engine_log (PoolEngine *self, guint worker, const guint8 *record, gsize size);
+void pool_engine_take_output_locked (PoolEngine *self, PoolRecord *record);
+void pool_engine_output (PoolEngine *self, guint64 handle, const PoolBackendOutput *output);
 
 /* waiting (pool-engine-wait.c) */
 gint64 pool_engine_deadline (double timeout); /* monotonic µs; -1: none */

@@ -89,6 +89,7 @@ pool_engine_unref (PoolEngine *self)
   g_clear_pointer (&self->settings.backend.static_args, g_variant_unref);
   g_clear_pointer (&self->settings.backend.initargs, g_variant_unref);
   g_free ((char *) self->settings.backend.initializer);
+  g_strfreev ((char **) self->settings.backend.log_domains);
   g_clear_error (&self->broken);
   pool_dispatcher_unref (self->dispatcher);
   g_mutex_clear (&self->lock);

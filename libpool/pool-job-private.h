@@ -42,6 +42,8 @@ struct _PoolJobClass
   void (*fail) (PoolJob *self, PoolRecord *record, const GError *error);
   /* The task has told how far it is, 0 to 1. May be NULL. */
   void (*progress) (PoolJob *self, double fraction);
+  /* What the record's task wrote, before deliver() or fail() or another attempt. NULL: nobody wants it. */
+  void (*output) (PoolJob *self, PoolRecord *record, const PoolBackendOutput *output);
   /* The record is not used any more; NULL if it is part of the job. */
   void (*free_record) (PoolJob *self, PoolRecord *record);
   /* All is done: tell the program. Without the lock; in the context's thread or one that may speak for it. */

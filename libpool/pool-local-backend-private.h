@@ -43,6 +43,7 @@ struct _PoolLocalBackend
   gboolean control_ready; /* an fd of the subclass is */
   guint processes;        /* of the start */
   guint max_tasks;        /* until a worker leaves; 0: any number */
+  gboolean reports_first; /* read_reports() after results were taken, before anybody is told of them */
 };
 
 struct _PoolLocalBackendClass
@@ -63,6 +64,10 @@ struct _PoolLocalBackendClass
   void (*punish) (PoolLocalBackend *self, guint worker);
   /* The subclass's own fds, when control_ready was set; TRUE if something happened. */
   gboolean (*dispatch_control) (PoolLocalBackend *self);
+  /* What workers have logged up to now. May be NULL. */
+  void (*read_reports) (PoolLocalBackend *self);
+  /* A task that is captured has ended, or its worker has: tell its output. May be NULL. */
+  void (*take_output) (PoolLocalBackend *self, guint worker, guint64 handle);
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolLocalBackend, g_object_unref)
@@ -92,6 +97,9 @@ gboolean pool_local_backend_watch_fd (PoolLocalBackend *self, int fd);
 /* Whether control_ready is to be set also when @fd, which is watched, can be written to. */
 POOL_EXPORT
 gboolean pool_local_backend_watch_room (PoolLocalBackend *self, int fd, gboolean on);
+/* Has a worker got the task @handle, or may one get it? */
+POOL_EXPORT
+gboolean pool_local_backend_has_task (PoolLocalBackend *self, guint64 handle);
 POOL_EXPORT
 void pool_local_backend_withdraw (PoolLocalBackend *self);
 /* Results of a worker, taken before its death is dealt with; TRUE if there were any. */

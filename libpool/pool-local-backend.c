@@ -126,6 +126,12 @@ find_slot (PoolLocalBackend *self, guint64 handle)
   return -1;
 }
 
+gboolean
+pool_local_backend_has_task (PoolLocalBackend *self, guint64 handle)
+{
+  return find_slot (self, handle) >= 0;
+}
+
 /* Takes everything back that no worker has claimed, without telling anybody. */
 void
 pool_local_backend_withdraw (PoolLocalBackend *self)
@@ -447,6 +453,8 @@ take_refused (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_r
                                      .worker = worker,
                                      .kind = POOL_RESULT_NONE };
 
+  if (POOL_LOCAL_BACKEND_GET_CLASS (self)->take_output != NULL)
+    POOL_LOCAL_BACKEND_GET_CLASS (self)->take_output (self, worker, ring_result->handle);
   release_slot (self, ring_result->slot);
   pool_backend_deliver (POOL_BACKEND (self), &result);
 }
@@ -475,6 +483,8 @@ take_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
       return;
     }
 
+  if (G_UNLIKELY (ring_result->kind & POOL_RING_CAPTURED) && klass->take_output != NULL)
+    klass->take_output (self, worker, result.handle);
   pool_backend_deliver (POOL_BACKEND (self), &result);
   g_clear_pointer (&result.bytes, g_bytes_unref);
   if (klass->close_result != NULL &&
@@ -518,6 +528,8 @@ pool_local_backend_dispatch (PoolBackend *backend)
   for (guint i = 0; i < atomic_load_explicit (&self->ring.n_workers, memory_order_relaxed); i++)
     if (self->ring.alive[i] && pool_local_backend_drain (self, i))
       any = TRUE;
+  if (G_UNLIKELY (self->reports_first) && any)
+    POOL_LOCAL_BACKEND_GET_CLASS (self)->read_reports (self);
   return any;
 }
 
@@ -551,6 +563,8 @@ pool_local_backend_worker_gone (PoolLocalBackend *self, PoolBackendExit *exit)
       if (slot->n_items > 1 && pool_progress_serial (word) == progress_serial (slot->handle) &&
           pool_progress_started (word) > 0)
         exit->item = pool_progress_started (word) - 1;
+      if (POOL_LOCAL_BACKEND_GET_CLASS (self)->take_output != NULL)
+        POOL_LOCAL_BACKEND_GET_CLASS (self)->take_output (self, exit->worker, exit->handle);
       release_slot (self, index);
     }
   give_back_orphans (self);

@@ -30,6 +30,7 @@ struct _PoolManager
   gboolean daemon;
   gboolean allow_restart;
   PoolManagerQueue queue;
+  GPtrArray *loggers; /* log domains */
   gint64 alive_asked; /* monotonic µs; is_alive() is cached */
   gboolean alive;
 };
@@ -41,9 +42,11 @@ void pool_manager_set_property (GObject *object, guint prop_id, const GValue *va
 void pool_manager_install_properties (GObjectClass *klass);
 void pool_manager_install_signals (void);
 void pool_manager_connect_events (PoolManager *self);
+gboolean pool_manager_check_new (PoolManager *self, const char *what, GError **error);
 gboolean pool_manager_prepare (PoolManager *self, GError **error);
 /* Can this backend do what is asked for? */
 gboolean pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **error);
+void pool_manager_prepare_logs (PoolManager *self);
 void pool_manager_queue_clear (PoolManager *self);
 
 PoolResultIterator *pool_result_iterator_new (PoolManager *manager, const char *task, gboolean star,

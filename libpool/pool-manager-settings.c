@@ -26,6 +26,7 @@ enum
   PROP_DAEMON,
   PROP_THREADS,
   PROP_SANDBOX,
+  PROP_CAPTURE_OUTPUT,
   PROP_TIMEOUT,
   PROP_SOFT_TIMEOUT,
   PROP_ENABLE_TIMEOUTS,
@@ -284,6 +285,9 @@ pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParam
     case PROP_THREADS:
       g_value_set_boolean (value, settings->threads);
       break;
+    case PROP_CAPTURE_OUTPUT:
+      g_value_set_boolean (value, settings->capture_output);
+      break;
     default:
       if (prop_id >= PROP_STATE)
         get_statistic (self, prop_id, value);
@@ -353,6 +357,9 @@ pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, 
       break;
     case PROP_THREADS:
       settings->threads = g_value_get_boolean (value);
+      break;
+    case PROP_CAPTURE_OUTPUT:
+      settings->capture_output = g_value_get_boolean (value);
       break;
     default:
       if (!set_limit (self, prop_id, value))
@@ -504,6 +511,20 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_THREADS] = g_param_spec_boolean ("threads", NULL, NULL, TRUE, flags);
+
+  /**
+   * PoolManager:capture-output:
+   *
+   * Whether what a task and its children write to standard output and error is kept for
+   * [method@AsyncResult.get_output] and [method@AsyncResult.get_error_output], rather than going where the program's goes.
+   * [property@CallOptions:capture-output] says it for one call. Calls whose result is no object ([method@Manager.put],
+   * iterators) are not captured. The `threads` backend cannot capture: starting it fails with
+   * %POOL_ERROR_INVALID_ARGUMENT.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CAPTURE_OUTPUT] =
+      g_param_spec_boolean ("capture-output", NULL, NULL, FALSE, flags);
 }
 
 static void

@@ -9,8 +9,8 @@
 
 /* What is done to a pool before it starts: its functions, initializer, static arguments, and the checks of all. */
 
-static gboolean
-check_new (PoolManager *self, const char *what, GError **error)
+gboolean
+pool_manager_check_new (PoolManager *self, const char *what, GError **error)
 {
   if (self->engine->state == POOL_STATE_NEW)
     return TRUE;
@@ -22,7 +22,7 @@ static gboolean
 add_function (PoolManager *self, const char *name, PoolFunctionKind kind, gpointer func,
               gpointer user_data, GDestroyNotify destroy, GError **error)
 {
-  if (!check_new (self, "Functions are registered", error))
+  if (!pool_manager_check_new (self, "Functions are registered", error))
     {
       if (destroy != NULL)
         destroy (user_data);
@@ -142,7 +142,7 @@ pool_manager_set_initializer (PoolManager *self, const char *task, GVariant *ini
   g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
 
   sunk = g_variant_ref_sink (initargs != NULL ? initargs : g_variant_new_tuple (NULL, 0));
-  if (!check_new (self, "The initializer is set", error) ||
+  if (!pool_manager_check_new (self, "The initializer is set", error) ||
       !check_tuple (sunk, "The initializer's arguments", error))
     return FALSE;
 
@@ -175,7 +175,7 @@ pool_manager_set_static_args (PoolManager *self, GVariant *static_args, GError *
 
   if (static_args != NULL)
     sunk = g_variant_ref_sink (static_args);
-  if (!check_new (self, "Static arguments are set", error) ||
+  if (!pool_manager_check_new (self, "Static arguments are set", error) ||
       !check_tuple (sunk, "The static arguments", error))
     return FALSE;
   g_object_set (self, "static-args", sunk, NULL);
@@ -268,6 +268,7 @@ pool_manager_prepare (PoolManager *self, GError **error)
                    "A pool has 1 to 4000 workers, not %d", self->processes);
       return FALSE;
     }
+  pool_manager_prepare_logs (self);
   return prepare_size (self, error) && prepare_target (self, error);
 }
 
@@ -286,6 +287,11 @@ pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **er
   else if (config->max_memory_per_child > 0 && !(flags & POOL_BACKEND_ISOLATES))
     g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
                  "Workers of the backend \"%s\" have no memory of their own, so max-memory-per-child does not "
+                 "go with it: take a backend whose workers are processes, such as the default one",
+                 self->backend);
+  else if (self->engine->settings.capture_output && !(flags & POOL_BACKEND_CAN_CAPTURE))
+    g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                 "Workers of the backend \"%s\" have no standard output of their own, so capture-output does not "
                  "go with it: take a backend whose workers are processes, such as the default one",
                  self->backend);
   else

@@ -23,6 +23,7 @@ enum
   SIGNAL_TASK_DONE,
   SIGNAL_TASK_LOST,
   SIGNAL_TASK_RETRIED,
+  SIGNAL_LOG,
   N_SIGNALS
 };
 
@@ -31,10 +32,12 @@ static guint signals[N_SIGNALS];
 static void
 add_signal (guint number, const char *name, guint n_args, ...)
 {
+  /* which domain's */
+  const GSignalFlags flags = number == SIGNAL_LOG ? G_SIGNAL_RUN_LAST | G_SIGNAL_DETAILED : G_SIGNAL_RUN_LAST;
   va_list args;
 
   va_start (args, n_args);
-  signals[number] = g_signal_new_valist (name, POOL_TYPE_MANAGER, G_SIGNAL_RUN_LAST, NULL, NULL, NULL, NULL,
+  signals[number] = g_signal_new_valist (name, POOL_TYPE_MANAGER, flags, NULL, NULL, NULL, NULL,
                                          G_TYPE_NONE, n_args, args);
   va_end (args);
 }
@@ -179,11 +182,32 @@ install_task_signals (void)
   add_signal (SIGNAL_TASK_RETRIED, "task-retried", 2, POOL_TYPE_ASYNC_RESULT, POOL_TYPE_WORKER_INFO);
 }
 
+static void
+install_log_signal (void)
+{
+  /**
+   * PoolManager::log:
+   * @self: the pool
+   * @level: the record's #GLogLevelFlags
+   * @fields: its fields, a dictionary of type `a{sv}`: texts are strings (`s`), everything else is bytes (`ay`)
+   *
+   * A worker has made a log record of a domain that was named with [method@Manager.add_logger]. GLib's log writer gets
+   * it afterwards. The signal's detail is the domain: `log::my-domain`.
+   *
+   * A record comes before its task is known to have ended, in the main context that was the thread default when the pool was
+   * made.
+   *
+   * Since: 1.0
+   */
+  add_signal (SIGNAL_LOG, "log", 2, G_TYPE_UINT, G_TYPE_VARIANT);
+}
+
 void
 pool_manager_install_signals (void)
 {
   install_worker_signals ();
   install_task_signals ();
+  install_log_signal ();
 }
 
 static void

@@ -53,6 +53,7 @@ pool_manager_finalize (GObject *object)
 
   g_free (self->backend);
   g_free (self->target);
+  g_ptr_array_unref (self->loggers);
   pool_engine_unref (self->engine);
   G_OBJECT_CLASS (pool_manager_parent_class)->finalize (object);
 }
@@ -77,6 +78,7 @@ pool_manager_init (PoolManager *self)
   self->backend = g_strdup ("fork");
   self->daemon = TRUE;
   self->target_type = G_TYPE_NONE;
+  self->loggers = g_ptr_array_new_with_free_func (g_free);
   g_queue_init (&self->queue.results);
 }
 

@@ -28,6 +28,10 @@ gboolean pool_manager_set_initializer (PoolManager *self, const char *task, GVar
                                        GError **error);
 POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_set_static_args (PoolManager *self, GVariant *static_args, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_add_logger (PoolManager *self, const char *domain, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_remove_logger (PoolManager *self, const char *domain, GError **error);
 
 /* life */
 POOL_AVAILABLE_IN_ALL

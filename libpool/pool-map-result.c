@@ -139,6 +139,8 @@ new_record (PoolMapResult *self, PoolEngine *engine, guint64 first, guint n, gsi
   record->flags = POOL_CALL_PACKED | (self->items.values != NULL ? POOL_CALL_VALUE : 0);
   pool_engine_init_record (self->parent_instance.engine, record);
   pool_engine_set_limits (self->parent_instance.engine, record);
+  if (self->parent_instance.engine->settings.capture_output)
+    record->flags |= POOL_CALL_CAPTURE;
   return record;
 }
 
@@ -385,6 +387,7 @@ static const PoolJobClass job_class = {
   .fail = job_fail,
   .free_record = job_free_record,
   .notify = pool_async_result_notify,
+  .output = pool_async_result_output,
 };
 
 /* --- the result --- */

@@ -16,6 +16,7 @@ enum
   POOL_CALL_ACK = 1 << 3,    /* the worker says so when it starts */
   POOL_CALL_SYNACK = 1 << 4, /* and then waits until it may */
   POOL_CALL_LIMITED = 1 << 5, /* has a time limit: the worker notes when each item starts */
+  POOL_CALL_CAPTURE = 1 << 6, /* what it writes to its standard output and error is wanted */
 };
 
 typedef enum

@@ -57,6 +57,7 @@ enum
   POOL_RING_ACCEPTED = 1u << 24,       /* not a result: the worker has started the task */
   POOL_RING_PROGRESS = 1u << 23,       /* not a result: run_time is the part of the task that is done */
   POOL_RING_LEAVING = 1u << 22,        /* not a result: the task that it starts, or has ended, is its last */
+  POOL_RING_CAPTURED = 1u << 21,       /* result: of a task whose output was captured */
   POOL_RING_OF_TASK = POOL_RING_ACCEPTED | POOL_RING_PROGRESS, /* not results, but about a task */
   POOL_RING_MESSAGE = POOL_RING_NEED_EXTENT | POOL_RING_STARTED_BAD | POOL_RING_STARTED | POOL_RING_ENDED |
                       POOL_RING_OF_TASK | POOL_RING_LEAVING,

@@ -131,6 +131,7 @@ static gboolean
 write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **error)
 {
   PoolShmHeader *header = self->shm->header;
+  g_autoptr (GVariant) domains = NULL;
   guint number;
 
   if (config->initializer != NULL)
@@ -144,7 +145,10 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
   publish_functions (self);
   header->threads = MAX (pool_cpu_count () / config->processes, 1);
   header->max_memory = config->max_memory_per_child;
-  return write_value (self, config->static_args, &header->static_args, &header->static_args_size,
+  if (config->log_domains != NULL)
+    domains = g_variant_ref_sink (g_variant_new_strv (config->log_domains, -1));
+  return write_value (self, domains, &header->log_domains, &header->log_domains_size, error) &&
+         write_value (self, config->static_args, &header->static_args, &header->static_args_size,
                       error) &&
          write_value (self, config->initargs, &header->initargs, &header->initargs_size, error);
 }
@@ -213,7 +217,8 @@ pool_fork_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
     return FALSE;
   /* once here rather than once in each worker */
   g_type_ensure (POOL_TYPE_TASK);
-  if (!make_memory (self, config, error) || !write_config (self, config, error))
+  if (!make_memory (self, config, error) || !write_config (self, config, error) ||
+      !pool_fork_backend_open_reports (self, config->log_domains != NULL, error))
     return FALSE;
 
   for (guint i = 0; i < config->processes; i++)
@@ -368,6 +373,7 @@ worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
 
   while (pool_local_backend_drain (local, message->worker))
     ;
+  pool_fork_backend_read_reports (local);
   exit.reason = why_down (self, info, message);
   if (exit.reason == POOL_DOWN_REASON_INITIALIZER || exit.reason == POOL_DOWN_REASON_NOT_STARTED)
     exit.error = error = explain_bad_start (info, message);
@@ -378,6 +384,7 @@ worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
     pool_arena_free (&self->shm->results, g_steal_pointer (&info->extent));
   info->pid = 0;
   pool_local_backend_worker_gone (local, &exit);
+  pool_fork_backend_drop_captures (self, message->worker);
 }
 
 /*
@@ -471,6 +478,8 @@ pool_fork_backend_dispatch_control (PoolLocalBackend *local)
   gboolean any = FALSE;
   int n = 0;
 
+  pool_fork_backend_read_reports (local);
+  pool_fork_backend_read_captures (self);
   while (self->control_fd >= 0 &&
          (n = pool_control_receive (self->control_fd, &message, FALSE)) > 0)
     {
@@ -697,6 +706,7 @@ pool_fork_backend_finish (PoolBackend *backend)
   /* if the order did not get through: the end of the connection means the same */
   shutdown (self->control_fd, SHUT_WR);
   wait_for_zygote (self);
+  pool_fork_backend_read_reports (POOL_LOCAL_BACKEND (self));
   close (self->control_fd);
   self->control_fd = -1;
   if (self->zygote > 0)
@@ -711,9 +721,9 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
   g_autoptr (GError) error = NULL;
   PoolZygote zygote = { 0 };
   guint sandbox;
-  gboolean is_zygote = argc >= 9 && g_str_equal (argv[2], "zygote");
+  gboolean is_zygote = argc >= 10 && g_str_equal (argv[2], "zygote");
 
-  if (!is_zygote && !(argc >= 7 && g_str_equal (argv[2], "worker")))
+  if (!is_zygote && !(argc >= 8 && g_str_equal (argv[2], "worker")))
     return 2;
 
   zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 5 : 3]), &error);
@@ -723,7 +733,12 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
       return 1;
     }
   if (!is_zygote)
-    pool_fork_worker_main (zygote.shm, atoi (argv[5]), atoi (argv[4]), atoi (argv[6]), NULL);
+    {
+      zygote.event_fd = atoi (argv[4]);
+      zygote.report_fd = atoi (argv[6]);
+      zygote.sandbox = atoi (argv[7]);
+      pool_fork_worker_main (&zygote, atoi (argv[5]));
+    }
 
   zygote.exec_workers = g_str_equal (argv[3], "spawn");
   if (sscanf (argv[4], "%u:%u:%u", &zygote.n_workers, &zygote.incarnation, &sandbox) != 3)
@@ -732,6 +747,7 @@ pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
   zygote.control_fd = atoi (argv[6]);
   zygote.event_fd = atoi (argv[7]);
   zygote.manager_fd = atoi (argv[8]);
+  zygote.report_fd = atoi (argv[9]);
   zygote.program = argv[0];
   pool_zygote_main (&zygote);
 }
@@ -746,6 +762,7 @@ pool_fork_backend_finalize (GObject *object)
   if (self->manager_fd >= 0)
     close (self->manager_fd);
   g_queue_clear_full (&self->outbox, g_free);
+  pool_fork_backend_close_reports (self);
   pool_local_backend_close (POOL_LOCAL_BACKEND (self));
   g_free (self->workers);
   g_clear_pointer (&self->shm, pool_shm_unref);
@@ -761,7 +778,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   G_OBJECT_CLASS (klass)->finalize = pool_fork_backend_finalize;
   backend_class->flags = POOL_BACKEND_ISOLATES | POOL_BACKEND_TAKES_CLOSURES |
                          POOL_BACKEND_CAN_KILL | POOL_BACKEND_CAN_GROW | POOL_BACKEND_SANDBOXES |
-                         POOL_BACKEND_TAKES_CHAOS;
+                         POOL_BACKEND_TAKES_CHAOS | POOL_BACKEND_CAN_CAPTURE;
   backend_class->get_flags = pool_fork_backend_get_flags;
   backend_class->start = pool_fork_backend_start;
   backend_class->add_workers = pool_fork_backend_add_workers;
@@ -775,6 +792,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   backend_class->stop = pool_fork_backend_stop;
   backend_class->finish = pool_fork_backend_finish;
   backend_class->worker_main = pool_fork_backend_worker_main;
+  backend_class->take_output = pool_fork_backend_give_up_output;
   local_class->place_argument = pool_fork_backend_place_argument;
   local_class->release_argument = pool_fork_backend_release_argument;
   local_class->open_result = pool_fork_backend_open_result;
@@ -782,12 +800,15 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   local_class->handle_message = pool_fork_backend_handle_message;
   local_class->punish = pool_fork_backend_punish;
   local_class->dispatch_control = pool_fork_backend_dispatch_control;
+  local_class->read_reports = pool_fork_backend_read_reports;
+  local_class->take_output = pool_fork_backend_take_output;
 }
 
 static void
 pool_fork_backend_init (PoolForkBackend *self)
 {
   self->control_fd = self->manager_fd = -1;
+  self->report_fds[0] = self->report_fds[1] = -1;
   g_queue_init (&self->outbox);
 }
 

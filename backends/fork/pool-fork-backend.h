@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 #define POOL_TYPE_FORK_BACKEND (pool_fork_backend_get_type ())
 G_DECLARE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL, FORK_BACKEND, PoolLocalBackend)
 
+typedef struct _PoolForkCapture PoolForkCapture;
+
 /* What the manager knows of a worker process. */
 typedef struct
 {
@@ -43,6 +45,10 @@ struct _PoolForkBackend
   pid_t zygote;   /* 0: not our child */
   GQueue outbox;  /* PoolControlMessage: the socket took no more; it is watched for room as long as there are any */
   guint n_refused; /* orders in a row that there was no memory for */
+
+  int report_fds[2]; /* this side's, and the workers' for a zygote that is made again */
+  guint8 *report;    /* that is being read */
+  PoolForkCapture *captures;
 };
 
 /*
@@ -51,5 +57,14 @@ struct _PoolForkBackend
  */
 gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
                                          guint n_workers, guint32 incarnation, GError **error);
+
+/* What workers send beside results (pool-fork-reports.c). @logs: there are log records among it */
+gboolean pool_fork_backend_open_reports (PoolForkBackend *self, gboolean logs, GError **error);
+void pool_fork_backend_close_reports (PoolForkBackend *self);
+void pool_fork_backend_read_reports (PoolLocalBackend *local);
+void pool_fork_backend_read_captures (PoolForkBackend *self);
+void pool_fork_backend_take_output (PoolLocalBackend *local, guint worker, guint64 handle);
+void pool_fork_backend_give_up_output (PoolBackend *backend, guint64 handle);
+void pool_fork_backend_drop_captures (PoolForkBackend *self, guint worker);
 
 G_END_DECLS

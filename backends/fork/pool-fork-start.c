@@ -73,16 +73,17 @@ zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **
   fds[1] = zygote->control_fd;
   fds[2] = zygote->event_fd;
   fds[3] = zygote->manager_fd;
+  fds[4] = zygote->report_fd;
 }
 
 static gboolean
 exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
   const char *args[3];
-  int fds[4], result;
-  char numbers[4][16];
+  int fds[5], result;
+  char numbers[5][16];
   char *argv[] = { (char *) zygote->program, (char *) "fork", NULL, NULL, NULL, numbers[0], numbers[1],
-                   numbers[2], numbers[3], NULL };
+                   numbers[2], numbers[3], numbers[4], NULL };
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   sigset_t signals;
@@ -151,7 +152,7 @@ static gboolean
 copy_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
   const char *args[4] = { NULL };
-  int fds[4];
+  int fds[5];
 
   zygote_arguments (self, zygote, args, fds);
   self->from_copy = TRUE;
@@ -209,6 +210,7 @@ pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gb
   PoolZygote zygote = { .shm = self->shm,
                         .event_fd = local->event_fd,
                         .manager_fd = self->manager_fd,
+                        .report_fd = self->report_fds[1],
                         .n_workers = n_workers,
                         .incarnation = incarnation,
                         .sandbox = self->sandbox,

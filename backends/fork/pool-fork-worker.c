@@ -4,8 +4,12 @@
 #include "pool-sandbox.h"
 #include "pool-zygote.h"
 
+#include "pool-capture.h"
+#include "pool-report.h"
+
 #include "libpool.h"
 #include "libpool/pool-chaos-private.h"
+#include "libpool/pool-log-private.h"
 #include "libpool/pool-ring-private.h"
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
@@ -19,6 +23,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/*
+ * How long a task may be kept waiting by a record that the manager has no room for, in ms (twice that when others are
+ * faster). While it stays so, the next records do not wait.
+ */
+#define LOG_WAIT 250
+
 /* A worker process: claims tasks, runs them, and puts the results where the manager finds them. */
 typedef struct
 {
@@ -28,6 +38,11 @@ typedef struct
   PoolFunctionTable *functions; /* of the program, or NULL */
   const PoolFunction **known;   /* by number */
   PoolChaos *chaos;             /* NULL: none */
+
+  int report_fd;
+  PoolReportHeader report; /* what all reports begin with */
+  guint32 captured;        /* POOL_RING_CAPTURED, or 0; goes with every result */
+  _Atomic gboolean jammed; /* the last record was lost */
 
   guint64 staging_head; /* where the next result goes; ever growing */
   guint32 grant_seen;
@@ -163,7 +178,7 @@ static void
 fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, guint32 kind,
              guint n_items, gsize size, double run_time)
 {
-  result->kind = kind;
+  result->kind = kind | self->captured;
   result->handle = slot->handle;
   result->slot = slot - self->ring.slots;
   result->n_items = n_items;
@@ -311,6 +326,40 @@ await_death (void)
     pause ();
 }
 
+/* --- reports --- */
+
+static GVariant *
+read_value (PoolShm *shm, guint64 offset, guint64 size)
+{
+  return size > 0 ? pool_value_decode_data (pool_shm_at (shm, offset), size, TRUE, NULL, NULL, NULL)
+                  : NULL;
+}
+
+static gboolean
+send_log (gconstpointer record, gsize size, gpointer user_data)
+{
+  Worker *self = user_data;
+  PoolReportHeader header = self->report;
+  gboolean sent;
+
+  header.type = POOL_REPORT_LOG;
+  sent = pool_report_send (self->report_fd, &header, record, size, NULL,
+                           atomic_load (&self->jammed) ? 0 : LOG_WAIT);
+  if (sent || errno != EMSGSIZE)
+    atomic_store (&self->jammed, !sent);
+  return sent;
+}
+
+static void
+begin_logging (Worker *self, gboolean writer)
+{
+  PoolShmHeader *header = self->shm->header;
+  g_autoptr (GVariant) domains = read_value (self->shm, header->log_domains, header->log_domains_size);
+
+  pool_log_worker_begin (domains != NULL ? g_variant_dup_strv (domains, NULL) : NULL, writer,
+                         self->runner.task, send_log, self);
+}
+
 /* --- the loop --- */
 
 /* KiB resident, or 0 */
@@ -343,6 +392,41 @@ hand_back (Worker *self, const PoolRingSlot *slot)
   pool_ring_result_publish (&self->ring);
 }
 
+/* The manager has a pipe open for each task whose result it has not taken. */
+static void
+wait_for_captures (Worker *self)
+{
+  PoolRingWorkerWords *words = self->ring.words;
+
+  for (;;)
+    {
+      guint32 consumed = atomic_load (&words->consumed);
+
+      if (self->ring.position - consumed < POOL_CAPTURES_MAX)
+        return;
+      atomic_store (&words->status, POOL_WORKER_BLOCKED);
+      pool_ring_ring_bell (&self->ring);
+      if (atomic_load (&words->consumed) == consumed)
+        pool_futex_wait (&words->consumed, consumed, -1);
+      atomic_store (&words->status, POOL_WORKER_AWAKE);
+    }
+}
+
+static gboolean
+begin_capture (Worker *self, const PoolRingSlot *slot, PoolCapture *capture)
+{
+  PoolReportHeader header = self->report;
+  GError *error = NULL;
+
+  wait_for_captures (self);
+  header.handle = slot->handle;
+  if (pool_capture_begin (capture, self->report_fd, &header, &error))
+    return TRUE;
+  g_prefix_error (&error, "Task %" G_GUINT64_FORMAT " was not run: ", slot->id);
+  publish_error (self, slot, error, 0);
+  return FALSE;
+}
+
 static void
 run_slot (Worker *self, PoolRingSlot *slot)
 {
@@ -351,6 +435,9 @@ run_slot (Worker *self, PoolRingSlot *slot)
   PoolRunnerReply reply;
   const PoolFunction *function;
   GError *error = NULL;
+  PoolRunnerOutcome outcome;
+  PoolCapture capture;
+  gboolean captures;
   double run_time;
 
   pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
@@ -360,11 +447,19 @@ run_slot (Worker *self, PoolRingSlot *slot)
       publish_error (self, slot, error, 0);
       return;
     }
-  switch (pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time))
+  captures = (slot->flags & POOL_CALL_CAPTURE) != 0;
+  if (G_UNLIKELY (captures) && !begin_capture (self, slot, &capture))
+    return;
+  outcome = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time);
+  if (G_UNLIKELY (captures))
+    pool_capture_end (&capture);
+  switch (outcome)
     {
     case POOL_RUNNER_DONE:
       pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
+      self->captured = captures ? POOL_RING_CAPTURED : 0;
       publish (self, slot, data, &reply, run_time);
+      self->captured = 0;
       pool_chaos_at (self->chaos, POOL_CHAOS_PUBLISHED);
       break;
     case POOL_RUNNER_REFUSED:
@@ -376,13 +471,6 @@ run_slot (Worker *self, PoolRingSlot *slot)
     }
   if (G_UNLIKELY (self->statm_fd >= 0) && read_rss (self) > self->shm->header->max_memory)
     pool_ring_worker_leave (&self->ring);
-}
-
-static GVariant *
-read_value (PoolShm *shm, guint64 offset, guint64 size)
-{
-  return size > 0 ? pool_value_decode_data (pool_shm_at (shm, offset), size, TRUE, NULL, NULL, NULL)
-                  : NULL;
 }
 
 static gboolean
@@ -443,10 +531,10 @@ share_cpus (guint threads)
 }
 
 void
-pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox sandbox,
-                       PoolFunctionTable *functions)
+pool_fork_worker_main (const PoolZygote *zygote, guint worker)
 {
-  Worker self = { .shm = shm, .functions = functions };
+  PoolShm *shm = zygote->shm;
+  Worker self = { .shm = shm, .functions = zygote->functions, .report_fd = zygote->report_fd };
   g_autoptr (GVariant) static_args = NULL;
   PoolSandboxFlags enforced;
   guint64 started;
@@ -454,7 +542,10 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox san
   GError *error = NULL;
 
   pool_shm_protect_arguments (shm);
-  pool_ring_worker_attach (&self.ring, pool_shm_at (shm, shm->header->ring), worker, event_fd);
+  pool_ring_worker_attach (&self.ring, pool_shm_at (shm, shm->header->ring), worker,
+                           zygote->event_fd);
+  self.report.worker = worker;
+  self.report.incarnation = self.ring.incarnation;
   self.staging_head = atomic_load (&self.ring.words->staging_tail);
   self.grant_seen = atomic_load (&self.ring.words->grant_seq);
   self.known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
@@ -467,9 +558,10 @@ pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox san
   share_cpus (shm->header->threads);
   catch_notices (&self);
   watch_memory (&self);
+  begin_logging (&self, !zygote->has_log_writer);
 
   /* after all that is our own, before anything of the program's */
-  if (!pool_sandbox_enter (sandbox, &enforced, &error))
+  if (!pool_sandbox_enter (zygote->sandbox, &enforced, &error))
     give_up (&self, FALSE, error);
   if (!initialize (&self, &error))
     give_up (&self, TRUE, error);

@@ -41,6 +41,7 @@ typedef struct
   guint64 max_memory;  /* KiB resident after a task, above which a worker leaves; 0: any */
 
   PoolBackendChaos chaos;
+  guint64 log_domains, log_domains_size; /* of type as; 0: none */
 } PoolShmHeader;
 
 G_STATIC_ASSERT (sizeof (PoolShmFunction) == 128);

@@ -6,6 +6,7 @@
 #include "pool-control.h"
 
 #include "libpool/pool-chaos-private.h"
+#include "libpool/pool-log-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,15 +183,17 @@ add_child (Nursery *self, pid_t pid, guint32 worker, guint32 incarnation)
 static void
 exec_worker (PoolZygote *zygote, guint worker)
 {
-  char shm[16], event[16], number[16], sandbox[16];
+  char shm[16], event[16], number[16], report[16], sandbox[16];
 
   g_snprintf (shm, sizeof shm, "%d", zygote->shm->fd);
   g_snprintf (event, sizeof event, "%d", zygote->event_fd);
   g_snprintf (number, sizeof number, "%u", worker);
   g_snprintf (sandbox, sizeof sandbox, "%u", zygote->sandbox);
+  g_snprintf (report, sizeof report, "%d", zygote->report_fd);
   fcntl (zygote->shm->fd, F_SETFD, 0);
   fcntl (zygote->event_fd, F_SETFD, 0);
-  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, sandbox,
+  fcntl (zygote->report_fd, F_SETFD, 0);
+  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, report, sandbox,
          (char *) NULL);
   _exit (127);
 }
@@ -199,7 +202,7 @@ static void
 be_worker (Nursery *self, guint worker, pid_t parent)
 {
   PoolZygote *zygote = self->zygote;
-  int keep[2] = { zygote->event_fd, zygote->event_fd };
+  int keep[3] = { zygote->event_fd, zygote->report_fd, zygote->event_fd };
 
   setpgid (0, 0);
   prctl (PR_SET_CHILD_SUBREAPER, 1);
@@ -208,17 +211,14 @@ be_worker (Nursery *self, guint worker, pid_t parent)
     _exit (1); /* it died before the line above */
   unblock_signals ();
   if (zygote->exec_workers)
-    {
-      keep[1] = zygote->shm->fd;
-      qsort (keep, 2, sizeof *keep, compare_ints);
-    }
-  close_fds (keep, 2);
+    keep[2] = zygote->shm->fd;
+  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
+  close_fds (keep, G_N_ELEMENTS (keep));
   if (zygote->exec_workers)
     exec_worker (zygote, worker);
   prctl (PR_SET_NAME, "pool-worker");
   free (self->children);
-  pool_fork_worker_main (zygote->shm, worker, zygote->event_fd, zygote->sandbox,
-                         zygote->functions);
+  pool_fork_worker_main (zygote, worker);
 }
 
 static void
@@ -480,7 +480,7 @@ pool_zygote_main (PoolZygote *zygote)
   const PoolControlMessage first = { .type = POOL_CONTROL_SPAWN,
                                      .n = zygote->n_workers,
                                      .incarnation = zygote->incarnation };
-  int keep[4], signal_fd;
+  int keep[5], signal_fd;
 
   become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
@@ -488,9 +488,13 @@ pool_zygote_main (PoolZygote *zygote)
   keep[0] = zygote->control_fd = above_standard (zygote->control_fd);
   keep[1] = zygote->event_fd = above_standard (zygote->event_fd);
   keep[2] = zygote->manager_fd = above_standard (zygote->manager_fd);
-  keep[3] = zygote->shm->fd = above_standard (zygote->shm->fd);
+  keep[3] = zygote->report_fd = above_standard (zygote->report_fd);
+  keep[4] = zygote->shm->fd = above_standard (zygote->shm->fd);
   clean_standard ();
   block_sigchld ();
+  /* once here rather than in each worker */
+  if (zygote->shm->header->log_domains_size > 0 && !zygote->exec_workers)
+    zygote->has_log_writer = !pool_log_writer_is_free ();
   /* workers first: somebody waits for them, and they close what they must not have themselves */
   spawn (&self, &first);
 

@@ -12,6 +12,7 @@ typedef struct
   int control_fd;
   int event_fd;
   int manager_fd; /* pidfd of the manager */
+  int report_fd;
   guint n_workers;      /* to make at once, from index 0; without waiting for an order */
   guint32 incarnation;  /* of the first of them */
   gboolean exec_workers;
@@ -19,12 +20,12 @@ typedef struct
   const char *program; /* to exec */
   /* functions of the program that this process is a copy of; NULL: find them by their names */
   PoolFunctionTable *functions;
+  gboolean has_log_writer; /* the program set one: workers must not */
 } PoolZygote;
 
 /* Runs in the new process; never returns. */
 void pool_zygote_main (PoolZygote *self) G_GNUC_NORETURN;
 /* Runs in a worker's process; never returns. */
-void pool_fork_worker_main (PoolShm *shm, guint worker, int event_fd, PoolSandbox sandbox,
-                            PoolFunctionTable *functions) G_GNUC_NORETURN;
+void pool_fork_worker_main (const PoolZygote *zygote, guint worker) G_GNUC_NORETURN;
 
 G_END_DECLS

@@ -337,6 +337,32 @@ def workers_and_signals(backend):
 
 
 @tap.test
+def logs_and_output():
+    records = []
+    pool = Pool.Manager(processes=1, capture_output=True)
+    assert pool.add_logger('py-log') and pool.add_logger('py-other')
+    assert pool.remove_logger('py-other')
+    pool_error(Pool.Error.INVALID_ARGUMENT, pool.remove_logger, 'py-other')
+    pool.connect('log::py-log', lambda _, level, fields: records.append((level, fields)))
+    pool.start()
+    pool_error(Pool.Error.STATE, pool.add_logger, 'late')
+    pool.apply('conform.log', GLib.Variant('(ssii)', ('py-log', 'fields', 7, 1)), None, None)
+    result = pool.apply_async('conform.write', GLib.Variant('(ssu)', ('print', 'fail', 5)), None, None, None)
+    assert result.wait(30)
+    assert result.get_output().get_data() == b'out 5'
+    assert result.get_error_output().get_data() == b'err 5'
+    assert result.get_lost_output() == 0
+    pool.close()
+    pool.join(30)
+    (level, fields), = records
+    assert level == GLib.LogLevelFlags.LEVEL_MESSAGE, level
+    assert fields['MESSAGE'] == 'record 7: größer'
+    assert bytes(fields['CONFORM_BYTES']) == b'a\0b\xff\0'
+    assert fields['POOL_TASK_NAME'] == 'conform.log'
+    assert int(fields['POOL_TASK']) > 0
+
+
+@tap.test
 def floating_and_borrowed_variants():
     """A variant given to the pool still belongs to the caller"""
     with running('threads') as pool:

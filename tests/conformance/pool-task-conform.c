@@ -3,8 +3,10 @@
 #include <libpool.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -344,6 +346,221 @@ bytes_late (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, 
   return TRUE;
 }
 
+static const GLogLevelFlags log_levels[] = { G_LOG_LEVEL_MESSAGE, G_LOG_LEVEL_INFO, G_LOG_LEVEL_DEBUG };
+
+static void
+log_fields (const char *domain, int i, GLogLevelFlags level)
+{
+  g_autofree char *message = g_strdup_printf ("record %d: größer", i);
+  g_autofree char *index = g_strdup_printf ("%d", i);
+  const GLogField fields[] = { { "MESSAGE", message, -1 },
+                               { "CONFORM_BYTES", "a\0b\xff", 5 },
+                               { "GLIB_DOMAIN", domain, -1 },
+                               { "CONFORM_NONE", domain, 0 },
+                               { "CONFORM_INDEX", index, -1 } };
+
+  g_log_structured_array (level, fields, G_N_ELEMENTS (fields));
+}
+
+static void
+log_long (const char *domain, int n)
+{
+  g_autofree char *message = g_strnfill (n, 'x');
+  const GLogField fields[] = { { "MESSAGE", message, -1 },
+                               { "GLIB_DOMAIN", domain, -1 },
+                               { "CONFORM_END", "end", -1 } };
+
+  g_log_structured_array (G_LOG_LEVEL_DEBUG, fields, G_N_ELEMENTS (fields));
+}
+
+/* n records of a kind; a kind with a '/' is a file to be made afterwards */
+static GVariant *
+log_records (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  const char *domain, *kind;
+  int first, n;
+
+  g_variant_get (args, "(&s&sii)", &domain, &kind, &first, &n);
+  if (g_str_equal (kind, "long"))
+    log_long (domain, first);
+  else
+    for (int i = 0; i < n; i++)
+      if (g_str_equal (kind, "g-log"))
+        g_log (domain, G_LOG_LEVEL_MESSAGE, "old %d", first + i);
+      else if (g_str_equal (kind, "error"))
+        g_log (domain, G_LOG_LEVEL_ERROR, "fatal %d", first + i);
+      else if (g_str_equal (kind, "warning"))
+        g_log (domain, G_LOG_LEVEL_WARNING, "warning %d", first + i);
+      else if (g_str_equal (kind, "other"))
+        g_log ("conform-other", G_LOG_LEVEL_DEBUG, "not for the manager");
+      else if (g_str_equal (kind, "fields"))
+        log_fields (domain, first + i, log_levels[i % 3]);
+      else
+        log_fields (domain, first + i, G_LOG_LEVEL_DEBUG);
+  if (g_str_equal (kind, "kill"))
+    raise (SIGKILL);
+  if (*kind == '/')
+    g_file_set_contents (kind, "", 0, NULL);
+  return g_variant_new_int32 (n);
+}
+
+static void
+write_much (guint n)
+{
+  char block[4096];
+
+  for (guint i = 0; i < n * 256; i++)
+    {
+      memset (block, 'a' + i / 256 % 26, sizeof block);
+      fwrite (block, sizeof block, 1, stdout);
+    }
+}
+
+static void
+write_all (int fd, const char *text, gsize len)
+{
+  while (len > 0)
+    {
+      gssize n = write (fd, text, len);
+
+      if (n < 0)
+        continue;
+      text += n;
+      len -= n;
+    }
+}
+
+/* 1 MiB to each stream, in pieces of many lengths, by stdio and by write() */
+static void
+write_pattern (guint n)
+{
+  const gsize size = 1024 * 1024;
+  g_autofree char *texts[2] = { g_malloc (size), g_malloc (size) };
+  gsize at = 0;
+
+  for (guint stream = 0; stream < 2; stream++)
+    for (gsize i = 0; i < size; i++)
+      texts[stream][i] = 'a' + (i + i / 1000 * 7 + n * 13 + stream * 5) % 26;
+  for (guint piece = 1; at < size; piece++)
+    {
+      gsize len = MIN (size - at, piece * 37 % 5000 + 1);
+
+      for (guint stream = 0; stream < 2; stream++)
+        if (piece % 3 != 0)
+          fwrite (texts[stream] + at, len, 1, stream == 0 ? stdout : stderr);
+        else
+          write_all (stream + 1, texts[stream] + at, len);
+      at += len;
+    }
+}
+
+static GVariant *
+end_in_a_way (PoolTask *task, const char *end, GError **error)
+{
+  /* nothing else may write: neither a sanitizer's handler nor what it does at the exit */
+  signal (SIGSEGV, SIG_DFL);
+  if (g_str_equal (end, "exit"))
+    _exit (3);
+  if (g_str_equal (end, "segv"))
+    raise (SIGSEGV);
+  if (g_str_equal (end, "kill") || (g_str_equal (end, "once") && pool_task_get_attempt (task) == 1))
+    raise (SIGKILL);
+  while (g_str_equal (end, "hang"))
+    pause ();
+  if (!g_str_equal (end, "fail"))
+    return g_variant_new_boolean (TRUE);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "after it has written");
+  return NULL;
+}
+
+/* to standard output and error, in some way; then returns, or not */
+static GVariant *
+write_out (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autofree char *command = NULL;
+  const char *how, *end;
+  guint n;
+
+  g_variant_get (args, "(&s&su)", &how, &end, &n);
+  if (g_str_equal (how, "print"))
+    {
+      printf ("out %u", n);
+      fprintf (stderr, "err %u", n);
+    }
+  else if (g_str_equal (how, "line"))
+    printf ("line %u\n", n);
+  else if (g_str_equal (how, "attempt"))
+    printf ("attempt %u", pool_task_get_attempt (task));
+  else if (g_str_equal (how, "much"))
+    write_much (n);
+  else if (g_str_equal (how, "pattern"))
+    write_pattern (n);
+  else if (g_str_equal (how, "child"))
+    command = g_strdup_printf ("echo out %u; echo err %u >&2; echo file %u > /dev/stdout", n, n, n);
+  else if (g_str_equal (how, "daemon"))
+    command = g_strdup ("(while sleep 0.01; do echo left behind; done) &");
+  if (command != NULL && system (command) != 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "no shell");
+      return NULL;
+    }
+  return end_in_a_way (task, end, error);
+}
+
+/* What a worker gone wild could do to the socket that its reports go through. */
+static void
+send_junk (int socket_fd, GRand *rand)
+{
+  guint32 words[64];
+  struct iovec io = { words, g_rand_int_range (rand, 0, sizeof words) };
+  union
+  {
+    struct cmsghdr header;
+    guint8 bytes[CMSG_SPACE (sizeof (int) * 8)];
+  } ancillary = { 0 };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+  int fds[8];
+
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    words[i] = g_rand_boolean (rand) ? (guint32) g_rand_int_range (rand, 0, 4) : g_rand_int (rand);
+  words[6] = 0x31524c50; /* begins like a record */
+  if (g_rand_boolean (rand))
+    {
+      guint n = g_rand_int_range (rand, 1, G_N_ELEMENTS (fds) + 1);
+
+      for (guint i = 0; i < n; i++)
+        fds[i] = i % 2 == 0 ? socket_fd : STDERR_FILENO;
+      message.msg_control = &ancillary;
+      message.msg_controllen = CMSG_SPACE (n * sizeof (int));
+      ancillary.header.cmsg_level = SOL_SOCKET;
+      ancillary.header.cmsg_type = SCM_RIGHTS;
+      ancillary.header.cmsg_len = CMSG_LEN (n * sizeof (int));
+      memcpy (CMSG_DATA (&ancillary.header), fds, n * sizeof (int));
+    }
+  sendmsg (socket_fd, &message, MSG_NOSIGNAL);
+}
+
+static GVariant *
+junk (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  GRand *rand = g_rand_new_with_seed (4711);
+  guint n = 0;
+
+  for (int fd = 3; fd < 100; fd++)
+    {
+      int type = 0;
+      socklen_t len = sizeof type;
+
+      if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+        continue;
+      n++;
+      for (guint i = 0; i < 20000; i++)
+        send_junk (fd, rand);
+    }
+  g_rand_free (rand);
+  return g_variant_new_uint32 (n);
+}
+
 POOL_DEFINE_TASK_MODULE (module)
 {
   pool_task_module_add (module, "patient", "waits, and stops when it is told", patient);
@@ -368,6 +585,9 @@ POOL_DEFINE_TASK_MODULE (module)
   pool_task_module_add (module, "late", "kills its first worker for 0, late", late);
   pool_task_module_add (module, "initialize", "remembers a number", initialize);
   pool_task_module_add (module, "initialized", "that number", initialized);
+  pool_task_module_add (module, "log", "logs", log_records);
+  pool_task_module_add (module, "junk", "is a bad worker", junk);
+  pool_task_module_add (module, "write", "writes", write_out);
   pool_task_module_add (module, "nested", "a pool in a task", nested);
   pool_task_module_add_bytes (module, "bytes-echo", "its argument", bytes_echo);
   pool_task_module_add_bytes (module, "bytes-copy", "a copy of its argument", bytes_copy);

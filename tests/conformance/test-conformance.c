@@ -169,5 +169,6 @@ main (int argc, char **argv)
   conform_add_time ();
   conform_add_control ();
   conform_add_size ();
+  conform_add_logs ();
   return g_test_run ();
 }

@@ -11,6 +11,52 @@
 
 /* Deaths at any moment, by real signals. */
 
+/* --- output --- */
+
+#define N_WRITERS 100
+#define N_WRITTEN (1024 * 1024)
+
+static void
+assert_written (GBytes *bytes, guint task, guint stream)
+{
+  gsize size;
+  const char *data = g_bytes_get_data (bytes, &size);
+
+  g_assert_cmpuint (size, ==, N_WRITTEN);
+  for (gsize i = 0; i < size; i++)
+    if (data[i] != 'a' + (char) ((i + i / 1000 * 7 + task * 13 + stream * 5) % 26))
+      g_error ("task %u, stream %u: byte %" G_GSIZE_FORMAT " is wrong", task, stream, i);
+  g_bytes_unref (bytes);
+}
+
+/* A task's output is its own, whole to the last byte, however it ends and whoever writes beside it. */
+static void
+test_output (void)
+{
+  static const char *const ends[] = { "return", "segv", "fail", "kill", "exit" };
+  PoolManager *pool = faults_new_pool (4);
+  PoolApplyResult *results[N_WRITERS];
+
+  g_object_set (pool, "capture-output", TRUE, "max-retries", 2, NULL);
+  faults_start (pool);
+  for (guint i = 0; i < N_WRITERS; i++)
+    results[i] = pool_manager_apply_async (
+        pool, "conform.write", g_variant_new ("(ssu)", "pattern", ends[i % G_N_ELEMENTS (ends)], i),
+        NULL, NULL, NULL, NULL);
+  for (guint i = 0; i < N_WRITERS; i++)
+    {
+      PoolAsyncResult *result = POOL_ASYNC_RESULT (results[i]);
+
+      g_assert_true (pool_async_result_wait (result, 120, NULL, NULL));
+      g_assert_cmpint (pool_async_result_successful (result, NULL), ==, i % G_N_ELEMENTS (ends) == 0);
+      g_assert_cmpuint (pool_async_result_get_lost_output (result), ==, 0);
+      assert_written (pool_async_result_get_output (result), i, 0);
+      assert_written (pool_async_result_get_error_output (result), i, 1);
+      g_object_unref (result);
+    }
+  faults_end (pool);
+}
+
 /* --- killed at random --- */
 
 #define N_KILLED 100000
@@ -465,6 +511,7 @@ main (int argc, char **argv)
   g_test_add_func ("/faults/manager-killed", test_manager_killed);
   g_test_add_func ("/faults/children", test_children);
   g_test_add_func ("/faults/balance", test_balance);
+  g_test_add_func ("/faults/output", test_output);
   g_test_add_func ("/faults/large", test_large);
   g_test_add_func ("/faults/zygote-killed", test_zygote_killed);
   g_test_add_func ("/faults/killed", test_killed);

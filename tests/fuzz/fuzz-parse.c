@@ -4,11 +4,12 @@
 #include "fuzz-parse.h"
 
 #include "libpool/pool-error.h"
+#include "libpool/pool-log-private.h"
 #include "libpool/pool-packed-private.h"
 #include "libpool/pool-value-private.h"
 
 /*
- * Whatever reads bytes that a worker, a peer or a caller can make up: batches, values, errors. Nothing but the bytes is
+ * Whatever reads bytes that a worker, a peer or a caller can make up: batches, values, errors, log records. Nothing but the bytes is
  * read, what is accepted holds what it promises, and what is refused is refused with POOL_ERROR_PROTOCOL.
  */
 
@@ -114,11 +115,48 @@ check_packed (const guint8 *data, gsize size)
     g_assert_cmpuint (pool_packed_get_n_items (bytes), ==, view.n_items);
 }
 
+/* The text ends within the record, and so do bytes of a length that is told. */
+static void
+check_log_text (const char *text, gssize length, const guint8 *data, gsize size)
+{
+  gsize room = data + size - (const guint8 *) text;
+
+  g_assert_true ((const guint8 *) text > data && (const guint8 *) text < data + size);
+  if (length < 0)
+    g_assert_cmpuint (strnlen (text, room), <, room);
+  else
+    g_assert_cmpuint (length, <, room);
+}
+
+static void
+check_log_record (const guint8 *data, gsize size)
+{
+  PoolLogRecord record;
+  g_autofree guint8 *again = NULL;
+
+  if (!pool_log_record_parse (&record, data, size))
+    return;
+  check_log_text (record.task_name, -1, data, size);
+  g_assert_true (g_utf8_validate (record.task_name, -1, NULL));
+  for (guint i = 0; i < record.n_fields; i++)
+    {
+      check_log_text (record.fields[i].key, -1, data, size);
+      g_assert_null (strpbrk (record.fields[i].key, "= \n\r\t"));
+      check_log_text (record.fields[i].value, record.fields[i].length, data, size);
+    }
+
+  /* nothing in it was overlooked */
+  again = g_malloc (MAX (size, 4096));
+  g_assert_cmpuint (pool_log_record_encode (&record, again, MAX (size, 4096)), ==, size);
+  g_free ((gpointer) record.fields);
+}
+
 int
 LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
   check_packed (data, size);
   check_value (data, size);
   check_error (data, size);
+  check_log_record (data, size);
   return 0;
 }

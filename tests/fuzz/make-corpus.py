@@ -29,6 +29,15 @@ def batch(items, errors=()):
     return struct.pack('<Q', len(items)) + ends + data
 
 
+def field(key, data, is_string=True):
+    return struct.pack('<IBB', len(data), is_string, len(key)) + key + b'\0' + data + b'\0'
+
+
+def record(fields, name=b'task', level=16, magic=b'PLR1', n=None):
+    n = len(fields) if n is None else n
+    return magic + struct.pack('<IIIQQQII', level, 1, 0, 99, 7, 0, n, len(name)) + name + b'\0' + b''.join(fields)
+
+
 VALUES = {
     'boolean': value(b'\1', 'b'),
     'int32': value(struct.pack('<i', -5), 'i'),
@@ -76,12 +85,31 @@ DAMAGED = {
 }
 
 
+FIELDS = [field(b'MESSAGE', 'größer'.encode()), field(b'GLIB_DOMAIN', b'd'), field(b'BYTES', b'a\0b', False)]
+RECORDS = {
+    'log-plain': record(FIELDS),
+    'log-empty': record([]),
+    'log-no-task': record(FIELDS[:1], b''),
+    'log-binary-empty': record([field(b'B', b'', False)]),
+    'log-bad-magic': record(FIELDS, magic=b'PLR2'),
+    'log-too-many': record(FIELDS, n=4),
+    'log-too-few': record(FIELDS, n=2),
+    'log-huge-number': record(FIELDS, n=0xffffffff),
+    'log-bad-key': record([field(b'A=B\n', b'x')]),
+    'log-no-key': record([field(b'', b'x')]),
+    'log-zero-in-text': record([field(b'A', b'x\0y')]),
+    'log-name-no-utf8': record(FIELDS, b'\xff'),
+    'log-long-value': record([struct.pack('<IBB', 0xffffffff, 0, 1) + b'A\0x\0']),
+    'log-kind': record([field(b'A', b'x', 2)]),
+}
+
+
 def main():
     directory = pathlib.Path(sys.argv[1])
     values, errors = list(VALUES.values()), list(ERRORS.values())
     files = {f'value-{name}': data for name, data in VALUES.items()}
     files |= {f'error-{name}': data for name, data in ERRORS.items()}
-    files |= DAMAGED
+    files |= DAMAGED | RECORDS
     files['batch-none'] = batch([])
     files['batch-empty-items'] = batch([b'', b'', b''])
     files['batch-bytes'] = batch([b'abc', b'', b'defg'])

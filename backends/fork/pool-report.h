@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/*
+ * What workers send beside results, over one socket (SOCK_SEQPACKET) that all workers of a pool share: what is in it
+ * arrives whatever becomes of the worker.
+ */
+typedef enum
+{
+  POOL_REPORT_LOG,     /* a log record follows */
+  POOL_REPORT_CAPTURE, /* with the ends of two pipes that the task `handle` will write to */
+} PoolReportType;
+
+typedef struct
+{
+  guint32 type;
+  guint32 worker;
+  guint32 incarnation;
+  guint32 reserved;
+  guint64 handle;
+} PoolReportHeader;
+
+#define POOL_REPORT_FDS 2
+
+/* fds[0]: the manager's; fds[1]: the workers' */
+gboolean pool_report_open (int *fds);
+/* @timeout: ms to wait for room; -1: as long as it takes. FALSE with errno: EAGAIN if there was none */
+gboolean pool_report_send (int fd, const PoolReportHeader *header, gconstpointer data, gsize size,
+                           const int *fds, int timeout);
+/*
+ * The length of what follows the header, -1 if nothing is there, or -2 for what is no report. @fds: set to descriptors
+ * that came with it, which are the caller's, or -1.
+ */
+gssize pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size, int *fds);
+
+G_END_DECLS
