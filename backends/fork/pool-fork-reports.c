@@ -247,18 +247,28 @@ pool_fork_backend_give_up_output (PoolBackend *backend, guint64 handle)
 
 /* --- reports --- */
 
-static void
-handle_report (PoolForkBackend *self, const PoolReportHeader *header, gsize size, const int *fds)
+/* One worker must not speak for another; in the first moments of a worker its pid is not known. */
+static gboolean
+is_from_worker (PoolForkBackend *self, const PoolReportHeader *header,
+                const PoolReportOrigin *origin)
 {
-  PoolRing *ring = &POOL_LOCAL_BACKEND (self)->ring;
+  const PoolForkWorker *info = &self->workers[header->worker];
 
-  if (header->worker >= ring->max_workers)
+  return POOL_LOCAL_BACKEND (self)->ring.alive[header->worker] &&
+         info->incarnation == header->incarnation && (info->pid == 0 || info->pid == origin->pid);
+}
+
+static void
+handle_report (PoolForkBackend *self, const PoolReportHeader *header, gsize size,
+               const PoolReportOrigin *origin)
+{
+  if (header->worker >= POOL_LOCAL_BACKEND (self)->ring.max_workers)
     return;
+  /* a record may be a child's of the task: it has the worker's number from it */
   if (header->type == POOL_REPORT_LOG)
     pool_backend_log (POOL_BACKEND (self), header->worker, self->report, size);
-  else if (header->type == POOL_REPORT_CAPTURE && ring->alive[header->worker] &&
-           self->workers[header->worker].incarnation == header->incarnation)
-    begin_capture (self, header, fds);
+  else if (header->type == POOL_REPORT_CAPTURE && is_from_worker (self, header, origin))
+    begin_capture (self, header, origin->fds);
 }
 
 void
@@ -271,17 +281,17 @@ pool_fork_backend_read_reports (PoolLocalBackend *local)
   for (guint i = 0; i < REPORTS_MAX; i++)
     {
       PoolReportHeader header;
-      int fds[POOL_REPORT_FDS];
+      PoolReportOrigin origin;
       gssize n = pool_report_receive (self->report_fds[0], &header, self->report,
-                                      POOL_LOG_RECORD_MAX, fds);
+                                      POOL_LOG_RECORD_MAX, &origin);
 
-      if (n >= 0)
-        handle_report (self, &header, n, fds);
-      for (guint j = 0; j < POOL_REPORT_FDS; j++)
-        if (fds[j] >= 0)
-          close (fds[j]);
       if (n == -1)
         break;
+      if (n >= 0)
+        handle_report (self, &header, n, &origin);
+      for (guint j = 0; j < POOL_REPORT_FDS; j++)
+        if (origin.fds[j] >= 0)
+          close (origin.fds[j]);
     }
 }
 

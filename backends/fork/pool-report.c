@@ -19,13 +19,20 @@ typedef union
   guint8 bytes[CMSG_SPACE (sizeof (int) * POOL_REPORT_FDS)];
 } Ancillary;
 
+typedef union
+{
+  struct cmsghdr header;
+  guint8 bytes[CMSG_SPACE (sizeof (int) * POOL_REPORT_FDS) + CMSG_SPACE (sizeof (struct ucred))];
+} ReceivedAncillary;
+
 gboolean
 pool_report_open (int *fds)
 {
-  const int size = SEND_BUFFER;
+  const int size = SEND_BUFFER, on = 1;
 
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
     return FALSE;
+  setsockopt (fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
   setsockopt (fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   return TRUE;
 }
@@ -79,49 +86,59 @@ pool_report_send (int fd, const PoolReportHeader *header, gconstpointer data, gs
 
 /* Whatever descriptors came are closed or handed on: a worker must not fill the program's table. */
 static void
-take_fds (struct msghdr *message, int *fds)
+take_fds (const struct cmsghdr *header, int *fds)
 {
-  guint n = 0;
+  gsize n = (header->cmsg_len - CMSG_LEN (0)) / sizeof (int);
 
-  for (struct cmsghdr *header = CMSG_FIRSTHDR (message); header != NULL;
-       header = CMSG_NXTHDR (message, header))
+  for (gsize i = 0; i < n; i++)
     {
-      gsize n_received = (header->cmsg_len - CMSG_LEN (0)) / sizeof (int);
+      int fd;
 
-      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-        continue;
-      for (gsize i = 0; i < n_received; i++)
-        {
-          int fd;
-
-          memcpy (&fd, CMSG_DATA (header) + i * sizeof fd, sizeof fd);
-          if (n < POOL_REPORT_FDS)
-            fds[n++] = fd;
-          else
-            close (fd);
-        }
+      memcpy (&fd, CMSG_DATA (header) + i * sizeof fd, sizeof fd);
+      if (i < POOL_REPORT_FDS)
+        fds[i] = fd;
+      else
+        close (fd);
     }
 }
 
+static void
+take_origin (struct msghdr *message, PoolReportOrigin *origin)
+{
+  origin->pid = 0;
+  for (guint i = 0; i < POOL_REPORT_FDS; i++)
+    origin->fds[i] = -1;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR (message); header != NULL;
+       header = CMSG_NXTHDR (message, header))
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+      take_fds (header, origin->fds);
+    else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
+      {
+        struct ucred sender;
+
+        memcpy (&sender, CMSG_DATA (header), sizeof sender);
+        origin->pid = sender.pid;
+      }
+}
+
 gssize
-pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size, int *fds)
+pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size,
+                     PoolReportOrigin *origin)
 {
   struct iovec io[2] = { { header, sizeof *header }, { data, size } };
-  Ancillary ancillary;
+  ReceivedAncillary ancillary;
   struct msghdr message = {
     .msg_iov = io, .msg_iovlen = 2, .msg_control = &ancillary, .msg_controllen = sizeof ancillary
   };
   gssize n;
 
-  for (guint i = 0; i < POOL_REPORT_FDS; i++)
-    fds[i] = -1;
   do
     n = recvmsg (fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0)
     return -1;
 
-  take_fds (&message, fds);
+  take_origin (&message, origin);
   if (n < (gssize) sizeof *header || (message.msg_flags & MSG_TRUNC))
     return -2;
   return n - sizeof *header;

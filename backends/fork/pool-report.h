@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -31,10 +32,15 @@ gboolean pool_report_open (int *fds);
 /* @timeout: ms to wait for room; -1: as long as it takes. FALSE with errno: EAGAIN if there was none */
 gboolean pool_report_send (int fd, const PoolReportHeader *header, gconstpointer data, gsize size,
                            const int *fds, int timeout);
-/*
- * The length of what follows the header, -1 if nothing is there, or -2 for what is no report. @fds: set to descriptors
- * that came with it, which are the caller's, or -1.
- */
-gssize pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size, int *fds);
+/* What the system says of a report. */
+typedef struct
+{
+  pid_t pid;                /* who sent it */
+  int fds[POOL_REPORT_FDS]; /* that came with it and are the caller's, or -1 */
+} PoolReportOrigin;
+
+/* The length of what follows the header, -1 if nothing is there, or -2 for what is no report. */
+gssize pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size,
+                            PoolReportOrigin *origin);
 
 G_END_DECLS

@@ -237,13 +237,14 @@ test_junk (Fixture *fixture, gconstpointer data)
 {
   Records records;
   PoolManager *pool = logging_pool (&records, 2);
-  g_autoptr (PoolApplyResult) bad =
-      pool_manager_apply_async (pool, "conform.junk", NULL, NULL, NULL, NULL, NULL);
+  g_autoptr (PoolApplyResult) bad = NULL;
   g_autoptr (PoolCallOptions) options = pool_call_options_new ();
   g_autoptr (PoolApplyResult) captured = NULL;
   g_autoptr (GBytes) output = NULL;
 
+  conform_await (pool, "n-workers", 2);
   log_and_wait (pool, "fields", 0, 10);
+  bad = pool_manager_apply_async (pool, "conform.junk", NULL, NULL, NULL, NULL, NULL);
   pool_call_options_set_capture_output (options, 1);
   captured = pool_manager_apply_async (pool, "conform.write",
                                        g_variant_new ("(ssu)", "print", "return", 1), options, NULL,
