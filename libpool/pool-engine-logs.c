@@ -129,18 +129,19 @@ run_log_event (gpointer data)
 void
 pool_engine_log (PoolEngine *self, guint worker, const guint8 *record, gsize size)
 {
-  LogEvent *event;
+  LogEvent *event = NULL;
 
   if (size > POOL_LOG_RECORD_MAX)
     return;
-  if (atomic_load (&self->log_bytes) + size > WAITING_MAX)
+  if (atomic_load (&self->log_bytes) + size <= WAITING_MAX)
+    event = g_try_malloc (sizeof *event + size);
+  if (event == NULL)
     {
       self->n_logs_lost++;
       return;
     }
 
   atomic_fetch_add (&self->log_bytes, size);
-  event = g_malloc (sizeof *event + size);
   event->engine = pool_engine_ref (self);
   event->worker = worker;
   event->lost = self->n_logs_lost;

@@ -276,8 +276,13 @@ pool_fork_backend_read_reports (PoolLocalBackend *local)
 {
   PoolForkBackend *self = POOL_FORK_BACKEND (local);
 
+  if (self->report_fds[0] < 0)
+    return;
   if (self->report == NULL)
-    self->report = g_malloc (POOL_LOG_RECORD_MAX);
+    self->report = g_try_malloc (POOL_LOG_RECORD_MAX);
+  /* it will be tried again: what was sent waits in the socket */
+  if (self->report == NULL)
+    return;
   for (guint i = 0; i < REPORTS_MAX; i++)
     {
       PoolReportHeader header;
