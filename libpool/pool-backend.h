@@ -68,6 +68,7 @@ typedef struct
   guint max_processes; /* the most that add_workers() will ask for, or 0: unknown */
   guint max_tasks_per_child; /* tasks after which a worker is to say that it leaves; 0: never */
   guint64 max_memory_per_child; /* KiB resident after a task, above which it does; 0: any */
+  guint64 memory_limit; /* KiB that a worker may have beyond what it is made with; 0: any */
   PoolStartMethod start_method;
   GVariant *static_args;   /* a tuple, or NULL */
   const char *initializer; /* a task's name, or NULL */
@@ -114,6 +115,7 @@ typedef struct
   int exit_code; /* -1 if a signal ended it */
   int signum;    /* 0 if it exited */
   guint64 max_rss;      /* KiB */
+  guint64 start_memory; /* KiB that it was made with, or 0: unknown */
   double cpu_time;      /* seconds */
   const GError *error;  /* of the initializer, or why it could not be made; or NULL */
   guint64 handle;       /* of the task that it ran, or 0 */
@@ -185,6 +187,8 @@ struct _PoolBackendClass
   guint (*split) (PoolBackend *self, guint64 handle, guint n_items);
   /* What a worker is doing; a hint. */
   void (*get_worker) (PoolBackend *self, guint worker, PoolBackendWorker *info);
+  /* KiB that a worker has beyond what it was made with; may be less than is true while it is below the limit. May be NULL. */
+  guint64 (*get_memory) (PoolBackend *self, guint worker);
   /*
    * Gives up the task that a worker runs, if it is in that item of it (< 0: any): no result of it will come, and the worker will
    * start no other. The item + 1, or 0: it runs something else by now. To be followed by kill_worker().

@@ -277,6 +277,19 @@ forget_worker (PoolEngine *self, PoolWorker *worker)
   worker->told = 0;
 }
 
+static GError *
+explain_out_of_memory (PoolEngine *self, const PoolRecord *record, const PoolBackendExit *exit, const char *how)
+{
+  const PoolFunction *function = pool_function_table_get (self->functions, record->function);
+
+  return g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                      "Task %" G_GUINT64_FORMAT " (%s) ran out of memory in attempt %u: a worker may have %" G_GUINT64_FORMAT
+                      " KiB (memory-limit) more than it is made with; %s; it had %" G_GUINT64_FORMAT
+                      " KiB resident at its peak and %" G_GUINT64_FORMAT " KiB of those from its start",
+                      record->id, function != NULL ? function->name : "?", record->attempt,
+                      self->settings.backend.memory_limit, how, exit->max_rss, exit->start_memory);
+}
+
 static void
 lose_task (PoolEngine *self, const PoolBackendExit *exit, const char *how)
 {
@@ -287,11 +300,10 @@ lose_task (PoolEngine *self, const PoolBackendExit *exit, const char *how)
   record->worker = exit->worker;
   if (exit->reason == POOL_DOWN_REASON_OUT_OF_MEMORY)
     {
-      g_autoptr (GError) error = g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
-                                              "Task %" G_GUINT64_FORMAT " ran out of memory: %s", record->id,
-                                              how);
+      g_autoptr (GError) error = explain_out_of_memory (self, record, exit, how);
 
-      pool_engine_give_up_locked (self, record, exit->item, error);
+      /* it would run out of it again */
+      pool_engine_condemn_locked (self, record, exit->item, error);
     }
   else if (exit->may_deliver)
     pool_engine_await_results_locked (self, record, exit->item, how);

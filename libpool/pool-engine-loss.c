@@ -165,11 +165,10 @@ pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const
     lost_for_good (self, record, how);
 }
 
-/* A worker still has @record, and will say nothing of it any more. @item: that it is given up for; < 0: all of it. */
+/* @record fails with @error, though other items of it than @item (< 0: all) may have another attempt. No worker has it any more. */
 void
-pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error)
+pool_engine_condemn_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error)
 {
-  give_away_payload (self, record);
   pool_engine_take_output_locked (self, record);
   record->state = POOL_RECORD_RUNNING;
   if (item >= 0 && record->ending != POOL_ENDING_NONE)
@@ -178,6 +177,14 @@ pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, c
     lose_chunk (self, record, item, NULL, error);
   else
     pool_engine_fail_record_locked (self, record, POOL_RECORD_FAILED, error);
+}
+
+/* A worker still has @record, and will say nothing of it any more. @item: that it is given up for; < 0: all of it. */
+void
+pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error)
+{
+  give_away_payload (self, record);
+  pool_engine_condemn_locked (self, record, item, error);
 }
 
 /* --- giving up --- */

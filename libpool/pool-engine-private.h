@@ -158,6 +158,7 @@ struct _PoolEngine
   gint64 min_limit; /* µs, the shortest of those */
   guint n_unplaced; /* records that are to be ended, whose worker is not known yet */
   gint64 idle_check_at; /* monotonic µs */
+  gint64 memory_check_at; /* monotonic µs; 0: the backend has no tasks, or memory has no limit */
   GQueue lost; /* PoolLostTask: results of workers that are gone may still come */
 
   PoolDeferred *deferred; /* to be called after unlocking */
@@ -224,6 +225,7 @@ void pool_engine_run_deferred (PoolDeferred *deferred);
 /* time (pool-engine-time.c); with the lock held */
 void pool_engine_arm_timer_locked (PoolEngine *self, gint64 when);
 void pool_engine_check_time_locked (PoolEngine *self);
+void pool_engine_watch_memory_locked (PoolEngine *self);
 void pool_engine_limit_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_await_results_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
 void pool_engine_clear_lost (PoolEngine *self);
@@ -270,6 +272,7 @@ PoolRecord *pool_engine_cut_again_locked (PoolEngine *self, PoolRecord *from, gu
 void pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error);
 void pool_engine_end_as_wanted_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
+void pool_engine_condemn_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
 void pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
 
 /* records and output of tasks (pool-engine-logs.c); with the lock held */

@@ -6,10 +6,11 @@
 #include "pool-error.h"
 #include "pool-ring-private.h"
 
+#include <signal.h>
 #include <sys/timerfd.h>
 
 /*
- * All that happens at a time: limits of tasks, workers that were asked to end and did not, workers that have been idle for long. One
+ * All that happens at a time: limits of tasks, a look at the memory of workers that have one, workers that were asked to end and did not, workers that have been idle for long. One
  * timer stands for all of it, and it is not set when there is nothing to wait for.
  *
  * A task's time begins when a worker starts it, and nobody is told of that. So when a task with a limit is handed out, the timer is set
@@ -19,6 +20,9 @@
 
 /* How soon to look again for a task that was claimed and has not begun. */
 #define UNPLACED_US 1000
+
+/* How often to look at the memory that busy workers have. */
+#define MEMORY_CHECK_US (25 * 1000)
 
 typedef struct
 {
@@ -161,6 +165,27 @@ check_patience (PoolEngine *self, PoolWorker *worker, const PoolBackendWorker *n
   return next;
 }
 
+/* Tasks are about to run, and their memory has a limit. What a worker cannot be refused must be looked for. */
+void
+pool_engine_watch_memory_locked (PoolEngine *self)
+{
+  self->memory_check_at = g_get_monotonic_time () + MEMORY_CHECK_US;
+  pool_engine_arm_timer_locked (self, self->memory_check_at);
+}
+
+/* Its end will tell the rest: see pool_engine_worker_down(). */
+static void
+check_memory (PoolEngine *self, PoolWorker *worker, PoolRecord *record)
+{
+  PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (self->backend);
+
+  if (klass->get_memory == NULL ||
+      klass->get_memory (self->backend, worker->id) <= self->settings.backend.memory_limit ||
+      pool_engine_doom_locked (self, worker, record, -1) == 0)
+    return;
+  pool_engine_end_worker_locked (self, worker, POOL_DOWN_REASON_OUT_OF_MEMORY, SIGKILL);
+}
+
 static gint64
 check_worker (PoolEngine *self, PoolWorker *worker, gint64 time, guint *n_limited)
 {
@@ -173,6 +198,8 @@ check_worker (PoolEngine *self, PoolWorker *worker, gint64 time, guint *n_limite
   record = pool_ledger_find (&self->ledger, now.handle);
   if (record == NULL)
     return next;
+  if (G_UNLIKELY (self->memory_check_at != 0) && time >= self->memory_check_at)
+    check_memory (self, worker, record);
   if (record->ending != POOL_ENDING_NONE && !record->is_placed)
     {
       pool_engine_try_to_end_locked (self, worker, record);
@@ -270,6 +297,10 @@ pool_engine_check_time_locked (PoolEngine *self)
     pool_engine_scale_down_locked (self, time);
   if (self->idle_check_at != 0)
     next = MIN (next, self->idle_check_at);
+  if (self->memory_check_at != 0 && time >= self->memory_check_at)
+    self->memory_check_at = self->n_sent > 0 ? time + MEMORY_CHECK_US : 0;
+  if (self->memory_check_at != 0)
+    next = MIN (next, self->memory_check_at);
   if (next != G_MAXINT64)
     pool_engine_arm_timer_locked (self, next);
   if (self->queue.n > 0)

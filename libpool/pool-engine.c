@@ -399,6 +399,8 @@ fill_task (PoolEngine *self, PoolBackendTask *task, PoolRecord *record)
       task->limit = record->soft_timeout > 0 ? record->soft_timeout : record->timeout;
       pool_engine_limit_locked (self, record);
     }
+  if (G_UNLIKELY (self->settings.backend.memory_limit > 0) && self->memory_check_at == 0)
+    pool_engine_watch_memory_locked (self);
 }
 
 void

@@ -34,6 +34,7 @@ enum
   PROP_GRACE,
   PROP_MAX_TASKS_PER_CHILD,
   PROP_MAX_MEMORY_PER_CHILD,
+  PROP_MEMORY_LIMIT,
   PROP_ALLOW_RESTART,
   PROP_SYNACK,
   PROP_PUTLOCKS,
@@ -142,6 +143,9 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_MAX_MEMORY_PER_CHILD:
       g_value_set_uint64 (value, settings->backend.max_memory_per_child);
       break;
+    case PROP_MEMORY_LIMIT:
+      g_value_set_uint64 (value, settings->backend.memory_limit);
+      break;
     case PROP_ALLOW_RESTART:
       g_value_set_boolean (value, self->allow_restart);
       break;
@@ -201,6 +205,9 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_MAX_MEMORY_PER_CHILD:
       settings->backend.max_memory_per_child = g_value_get_uint64 (value);
+      break;
+    case PROP_MEMORY_LIMIT:
+      settings->backend.memory_limit = g_value_get_uint64 (value);
       break;
     case PROP_ALLOW_RESTART:
       self->allow_restart = g_value_get_boolean (value);
@@ -602,6 +609,17 @@ install_limits (void)
    * Since: 1.0
    */
   properties[PROP_MAX_MEMORY_PER_CHILD] = g_param_spec_uint64 ("max-memory-per-child", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * PoolManager:memory-limit:
+   *
+   * The memory in KiB that a worker may have beyond what it is made with; 0: any. It holds while a task runs: the task that needs more
+   * fails with %POOL_ERROR_OUT_OF_MEMORY and is not run again, its worker is replaced, and no other task is affected. For backends whose
+   * workers are processes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MEMORY_LIMIT] = g_param_spec_uint64 ("memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, flags);
 
   /**
    * PoolManager:allow-restart:

@@ -284,11 +284,11 @@ pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **er
                  "sandbox \"%s\" for them: take a backend whose workers are processes, such as the "
                  "default one, or the sandbox \"none\"",
                  self->backend, config->sandbox == POOL_SANDBOX_STRICT ? "strict" : "basic");
-  else if (config->max_memory_per_child > 0 && !(flags & POOL_BACKEND_ISOLATES))
+  else if ((config->max_memory_per_child > 0 || config->memory_limit > 0) && !(flags & POOL_BACKEND_ISOLATES))
     g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
-                 "Workers of the backend \"%s\" have no memory of their own, so max-memory-per-child does not "
+                 "Workers of the backend \"%s\" have no memory of their own, so %s does not "
                  "go with it: take a backend whose workers are processes, such as the default one",
-                 self->backend);
+                 self->backend, config->memory_limit > 0 ? "memory-limit" : "max-memory-per-child");
   else if (self->engine->settings.capture_output && !(flags & POOL_BACKEND_CAN_CAPTURE))
     g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
                  "Workers of the backend \"%s\" have no standard output of their own, so capture-output does not "

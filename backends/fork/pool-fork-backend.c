@@ -145,6 +145,7 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
   publish_functions (self);
   header->threads = MAX (pool_cpu_count () / config->processes, 1);
   header->max_memory = config->max_memory_per_child;
+  header->memory_limit = config->memory_limit;
   if (config->log_domains != NULL)
     domains = g_variant_ref_sink (g_variant_new_strv (config->log_domains, -1));
   return write_value (self, domains, &header->log_domains, &header->log_domains_size, error) &&
@@ -163,6 +164,9 @@ make_memory (PoolForkBackend *self, const PoolBackendConfig *config, GError **er
   if (self->shm == NULL)
     return FALSE;
   self->workers = g_new0 (PoolForkWorker, max_workers);
+  self->n_workers = max_workers;
+  for (guint i = 0; i < max_workers; i++)
+    pool_memory_watch_init (&self->workers[i].memory);
   self->manager_fd = syscall (SYS_pidfd_open, getpid (), 0);
   if (self->manager_fd < 0)
     {
@@ -180,6 +184,8 @@ prepare_worker (PoolForkBackend *self, guint worker, gboolean first)
   PoolForkWorker *info = &self->workers[worker];
 
   *info = (PoolForkWorker){ .incarnation = ++self->next_incarnation };
+  pool_memory_watch_init (&info->memory);
+  memset (pool_shm_memory (self->shm, worker), 0, sizeof (PoolShmMemory));
   /* 30 bits of it fit into a slot's word */
   self->next_incarnation &= (1u << 30) - 1;
   pool_local_backend_add_worker (POOL_LOCAL_BACKEND (self), worker, info->incarnation, first);
@@ -324,11 +330,37 @@ pool_fork_backend_punish (PoolLocalBackend *local, guint worker)
   pool_fork_backend_kill_worker (POOL_BACKEND (local), worker, SIGKILL);
 }
 
+/* --- memory --- */
+
+static guint64
+pool_fork_backend_get_memory (PoolBackend *backend, guint worker)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+  PoolForkWorker *info = &self->workers[worker];
+  guint64 start = pool_shm_memory (self->shm, worker)->start, now;
+
+  if (info->pid == 0)
+    return 0;
+  now = pool_memory_watch_read (&info->memory, info->pid, start + self->shm->header->memory_limit);
+  return now - MIN (start, now);
+}
+
+static gboolean
+ran_out_of_memory (PoolForkBackend *self, const PoolControlMessage *message)
+{
+  return message->type == POOL_CONTROL_EXITED && (message->signum != 0 || message->status != 0) &&
+         atomic_load (&pool_shm_memory (self->shm, message->worker)->ran_out) != 0;
+}
+
+/* --- ends of workers --- */
+
 static PoolDownReason
 why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMessage *message)
 {
   if (message->type == POOL_CONTROL_FAILED)
     return POOL_DOWN_REASON_NOT_STARTED;
+  if (info->up && ran_out_of_memory (self, message))
+    return POOL_DOWN_REASON_OUT_OF_MEMORY;
   if (self->stopping || info->asked)
     return POOL_DOWN_REASON_ASKED;
   if (!info->up)
@@ -338,7 +370,7 @@ why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMe
 
 /* Why a worker did not come up, as the end of a sentence that begins with it. */
 static GError *
-explain_bad_start (const PoolForkWorker *info, const PoolControlMessage *message)
+explain_bad_start (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMessage *message)
 {
   if (message->type == POOL_CONTROL_FAILED)
     return g_error_new (POOL_ERROR, POOL_ERROR_BACKEND, "could not be forked: %s",
@@ -347,6 +379,10 @@ explain_bad_start (const PoolForkWorker *info, const PoolControlMessage *message
     return g_error_new (info->start_error->domain, info->start_error->code,
                         info->no_sandbox ? "could not be sandboxed: %s" : "failed in its initializer: %s",
                         info->start_error->message);
+  if (ran_out_of_memory (self, message))
+    return g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
+                        "ran out of memory before it was ready: memory-limit is %" G_GUINT64_FORMAT " KiB",
+                        self->shm->header->memory_limit);
   if (message->signum != 0)
     return g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
                         "was killed by signal %d (%s) before it was ready", message->signum,
@@ -368,6 +404,7 @@ worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
                            .exit_code = message->status,
                            .signum = message->signum,
                            .max_rss = message->max_rss,
+                           .start_memory = pool_shm_memory (self->shm, message->worker)->start,
                            .cpu_time = message->cpu_time };
   g_autoptr (GError) error = NULL;
 
@@ -376,13 +413,14 @@ worker_ended (PoolForkBackend *self, const PoolControlMessage *message)
   pool_fork_backend_read_reports (local);
   exit.reason = why_down (self, info, message);
   if (exit.reason == POOL_DOWN_REASON_INITIALIZER || exit.reason == POOL_DOWN_REASON_NOT_STARTED)
-    exit.error = error = explain_bad_start (info, message);
+    exit.error = error = explain_bad_start (self, info, message);
   if (message->type == POOL_CONTROL_FAILED)
     exit.exit_code = -1;
   g_clear_error (&info->start_error);
   if (info->extent != NULL)
     pool_arena_free (&self->shm->results, g_steal_pointer (&info->extent));
   info->pid = 0;
+  pool_memory_watch_clear (&info->memory);
   pool_local_backend_worker_gone (local, &exit);
   pool_fork_backend_drop_captures (self, message->worker);
 }
@@ -763,6 +801,8 @@ pool_fork_backend_finalize (GObject *object)
     close (self->manager_fd);
   g_queue_clear_full (&self->outbox, g_free);
   pool_fork_backend_close_reports (self);
+  for (guint i = 0; i < self->n_workers; i++)
+    pool_memory_watch_clear (&self->workers[i].memory);
   pool_local_backend_close (POOL_LOCAL_BACKEND (self));
   g_free (self->workers);
   g_clear_pointer (&self->shm, pool_shm_unref);
@@ -785,6 +825,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   backend_class->retire_worker = pool_fork_backend_retire_worker;
   backend_class->kill_worker = pool_fork_backend_kill_worker;
   backend_class->notify = pool_fork_backend_notify;
+  backend_class->get_memory = pool_fork_backend_get_memory;
   backend_class->alloc_payload = pool_fork_backend_alloc_payload;
   backend_class->free_payload = pool_fork_backend_free_payload;
   backend_class->wrap_payload = pool_fork_backend_wrap_payload;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pool-control.h"
+#include "pool-memory-watch.h"
 #include "pool-shm.h"
 #include "pool-zygote.h"
 
@@ -24,6 +25,7 @@ typedef struct
   gboolean no_sandbox; /* why it did not come up: it could not enter its sandbox */
   GError *start_error;
   guint8 *extent; /* granted to it, or NULL */
+  PoolMemoryWatch memory;
 } PoolForkWorker;
 
 struct _PoolForkBackend
@@ -32,6 +34,7 @@ struct _PoolForkBackend
 
   PoolShm *shm;
   PoolForkWorker *workers; /* as many as the ring has */
+  guint n_workers;
   guint32 next_incarnation;
   guint n_functions; /* that workers can find in the shared table */
   PoolStartMethod method; /* that was taken: never AUTO */

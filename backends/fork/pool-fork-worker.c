@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "pool-memory-limit.h"
 #include "pool-sandbox.h"
 #include "pool-zygote.h"
 
@@ -450,6 +451,8 @@ run_slot (Worker *self, PoolRingSlot *slot)
   captures = (slot->flags & POOL_CALL_CAPTURE) != 0;
   if (G_UNLIKELY (captures) && !begin_capture (self, slot, &capture))
     return;
+  if (G_UNLIKELY (self->shm->header->memory_limit != 0))
+    pool_memory_limit_begin ();
   outcome = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time);
   if (G_UNLIKELY (captures))
     pool_capture_end (&capture);
@@ -559,6 +562,8 @@ pool_fork_worker_main (const PoolZygote *zygote, guint worker)
   catch_notices (&self);
   watch_memory (&self);
   begin_logging (&self, !zygote->has_log_writer);
+  if (shm->header->memory_limit != 0)
+    pool_memory_limit_set (pool_shm_memory (shm, worker), shm->header->memory_limit);
 
   /* after all that is our own, before anything of the program's */
   if (!pool_sandbox_enter (zygote->sandbox, &enforced, &error))

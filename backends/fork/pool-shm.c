@@ -29,7 +29,8 @@ lay_out (PoolShmHeader *header, gsize ring_size, guint max_workers, gsize window
 {
   header->ring = 4096;
   header->functions = align (header->ring + ring_size, 4096);
-  header->staging = header->functions + POOL_SHM_FUNCTIONS * sizeof (PoolShmFunction);
+  header->memory = header->functions + POOL_SHM_FUNCTIONS * sizeof (PoolShmFunction);
+  header->staging = align (header->memory + max_workers * sizeof (PoolShmMemory), 4096);
   header->arguments = align (header->staging + max_workers * POOL_SHM_STAGING, 2 * MIB);
   header->arguments_size = window;
   header->results = header->arguments + window;

@@ -22,6 +22,14 @@ typedef struct
   char name[112];
 } PoolShmFunction;
 
+/* What a worker says of its memory, if that has a limit; a line for each. */
+typedef struct
+{
+  guint64 start;           /* KiB that it was made with; written before it runs anything */
+  _Atomic guint32 ran_out; /* it is dying of that */
+  guint32 reserved[13];
+} PoolShmMemory;
+
 /* The start of the block. Offsets are from here. Written before there are workers. */
 typedef struct
 {
@@ -30,6 +38,7 @@ typedef struct
   guint64 size;
   guint64 ring;
   guint64 functions;
+  guint64 memory;
   guint64 staging;
   guint64 arguments, arguments_size;
   guint64 results, results_size;
@@ -39,12 +48,14 @@ typedef struct
   guint64 initializer; /* function number + 1 */
   guint64 threads; /* that a worker may well run at a time, so that all of them fit the CPUs */
   guint64 max_memory;  /* KiB resident after a task, above which a worker leaves; 0: any */
+  guint64 memory_limit; /* KiB that it gets beyond what it was made with; 0: any */
 
   PoolBackendChaos chaos;
   guint64 log_domains, log_domains_size; /* of type as; 0: none */
 } PoolShmHeader;
 
 G_STATIC_ASSERT (sizeof (PoolShmFunction) == 128);
+G_STATIC_ASSERT (sizeof (PoolShmMemory) == 64);
 
 /* What a worker says when it is up, in the eight bytes that a message has: its pid and its PoolSandboxFlags. */
 #define POOL_SHM_STARTED(pid, sandbox) ((guint32) (pid) | (guint64) (sandbox) << 32)
@@ -84,6 +95,12 @@ static inline guint8 *
 pool_shm_staging (PoolShm *self, guint worker)
 {
   return self->base + self->header->staging + (gsize) worker * POOL_SHM_STAGING;
+}
+
+static inline PoolShmMemory *
+pool_shm_memory (PoolShm *self, guint worker)
+{
+  return (PoolShmMemory *) pool_shm_at (self, self->header->memory) + worker;
 }
 
 static inline PoolShmFunction *

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -330,6 +331,120 @@ hoard (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   return g_variant_new_int32 (getpid ());
 }
 
+/* so much, all of it used; what happens if there is not so much is up to @how */
+static char *
+get_memory (const char *how, gsize size)
+{
+  char *memory = NULL;
+
+  if (g_str_equal (how, "g-malloc"))
+    memory = g_malloc (size);
+  else if (g_str_equal (how, "g-malloc-small"))
+    for (gsize i = 0; i < size / 64; i++)
+      ((char **) g_malloc (64))[0] = memory;
+  else if (g_str_equal (how, "malloc-small"))
+    for (gsize i = 0; i < size / 1024; i++)
+      memset (malloc (1024), 1, 1024);
+  else if (g_str_equal (how, "calloc"))
+    memory = calloc (size, 1);
+  else if (g_str_equal (how, "mmap"))
+    memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  else if (g_str_equal (how, "shared"))
+    memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  else
+    memory = malloc (size);
+
+  if (memory == NULL && g_str_equal (how, "give-up"))
+    exit (3);
+  return memory;
+}
+
+static void
+misbehave (const char *how)
+{
+  if (g_str_equal (how, "wild"))
+    *(volatile char *) GSIZE_TO_POINTER (g_random_int_range (8, 64)) = 1;
+  if (g_str_equal (how, "abort"))
+    abort ();
+  if (g_str_equal (how, "exit"))
+    exit (3);
+}
+
+static void
+use_memory (const char *how, gsize size)
+{
+  char *memory = get_memory (how, size);
+
+  memset (memory, 1, size);
+  if (g_str_equal (how, "shared"))
+    {
+      /* nothing refuses this: it is found out */
+      g_usleep (300000);
+      munmap (memory, size);
+    }
+  else
+    free (memory);
+}
+
+static GVariant *
+allocate (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  const char *how;
+  guint mib;
+
+  g_variant_get (args, "(&su)", &how, &mib);
+  misbehave (how);
+  if (g_str_equal (how, "handle"))
+    {
+      /* the compiler must not do without it */
+      char *volatile memory = malloc ((gsize) mib << 20);
+
+      if (memory == NULL)
+        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "there is not so much");
+      free (memory);
+      return memory != NULL ? g_variant_new_boolean (FALSE) : NULL;
+    }
+  use_memory (how, (gsize) mib << 20);
+  return g_variant_new_boolean (TRUE);
+}
+
+static GVariant *
+greedy_for_13 (const char *how, GVariant *args)
+{
+  gint64 x;
+
+  g_variant_get (args, "(x)", &x);
+  if (x == 13)
+    use_memory (how, (gsize) 640 << 20);
+  return g_variant_new_int64 (-x);
+}
+
+/* takes far too much memory for one number of a map */
+static GVariant *
+greedy (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  return greedy_for_13 ("g-malloc", args);
+}
+
+static GVariant *
+greedy_shared (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  return greedy_for_13 ("shared", args);
+}
+
+/* looks at all of its argument */
+static gboolean
+bytes_touch (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
+{
+  guint8 sum = 0;
+
+  for (gsize i = 0; i < size; i++)
+    sum ^= data[i];
+  g_usleep (2000);
+  pool_task_reply (task, &sum, 1);
+  return TRUE;
+}
+
 static GVariant *
 deadline (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
 {
@@ -569,6 +684,10 @@ POOL_DEFINE_TASK_MODULE (module)
   pool_task_module_add (module, "deaf", "never ends, nor does what it starts", deaf);
   pool_task_module_add (module, "progress", "tells it", progress);
   pool_task_module_add (module, "hoard", "keeps memory", hoard);
+  pool_task_module_add (module, "allocate", "uses memory", allocate);
+  pool_task_module_add (module, "greedy", "takes too much for 13", greedy);
+  pool_task_module_add (module, "greedy-shared", "takes too much that is shared for 13", greedy_shared);
+  pool_task_module_add_bytes (module, "bytes-touch", "looks at its argument", bytes_touch);
   pool_task_module_add (module, "deadline", "seconds until its limit", deadline);
   pool_task_module_add (module, "echo", "its arguments", echo);
   pool_task_module_add (module, "square", "of a number", square);

@@ -172,5 +172,6 @@ main (int argc, char **argv)
   conform_add_control ();
   conform_add_size ();
   conform_add_logs ();
+  conform_add_memory ();
   return g_test_run ();
 }
