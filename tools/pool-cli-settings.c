@@ -13,6 +13,7 @@ pool_cli_settings_clear (PoolCliSettings *self)
   g_free (self->start_method_text);
   g_free (self->sandbox_text);
   g_free (self->halt_text);
+  g_free (self->memory_limit_text);
   g_free (self->input_file);
   g_free (self->joblog);
 }
@@ -66,6 +67,33 @@ parse_enum (const char *option, const char *text, GType type, int *parsed, GErro
   return bad_value (error, "%s must be one of %s, not “%s”", option, known->str, text);
 }
 
+/* KiB, or a number with the letter of its unit */
+static gboolean
+parse_memory_limit (PoolCliSettings *self, GError **error)
+{
+  static const char units[] = "KMGT";
+  const char *text = self->memory_limit_text;
+  g_autofree char *number = NULL;
+  const char *unit = NULL;
+  guint shift = 0;
+  gsize length;
+
+  if (text == NULL)
+    return TRUE;
+  length = strlen (text);
+  if (length > 0)
+    unit = strchr (units, g_ascii_toupper (text[length - 1]));
+  if (unit != NULL)
+    shift = 10 * (unit - units);
+  number = g_strndup (text, unit != NULL ? length - 1 : length);
+  if (g_ascii_string_to_unsigned (number, 10, 1, G_MAXUINT64 >> shift, &self->memory_limit, NULL))
+    {
+      self->memory_limit <<= shift;
+      return TRUE;
+    }
+  return bad_value (error, "--memory-limit must be a number of KiB, or one with K, M, G or T, not “%s”", text);
+}
+
 /* never | now,fail=N | soon,fail=N | now,success=N | soon,success=N */
 static gboolean
 parse_halt (PoolCliSettings *self, GError **error)
@@ -104,7 +132,7 @@ check (PoolCliSettings *self, GError **error)
       !parse_enum ("--start-method", self->start_method_text, POOL_TYPE_START_METHOD,
                    &self->start_method, error) ||
       !parse_enum ("--sandbox", self->sandbox_text, POOL_TYPE_SANDBOX, &self->sandbox, error) ||
-      !parse_halt (self, error))
+      !parse_halt (self, error) || !parse_memory_limit (self, error))
     return FALSE;
   if (self->chunksize < 0)
     return bad_value (error, "--chunksize must not be below 0, as %d is", self->chunksize);
@@ -129,6 +157,8 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
       "How workers are made: auto, fork, forkserver, spawn", "METHOD" },
     { "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox_text,
       "What workers are kept from: none, basic, strict", "SANDBOX" },
+    { "memory-limit", 0, 0, G_OPTION_ARG_STRING, &self->memory_limit_text,
+      "Fail tasks that need more memory: KiB, or a number with K, M, G or T", "SIZE" },
     { "arg-file", 'a', 0, G_OPTION_ARG_FILENAME, &self->input_file,
       "Read inputs from FILE", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
@@ -166,8 +196,8 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
 PoolManager *
 pool_cli_settings_make_pool (const PoolCliSettings *self)
 {
-  const char *names[4];
-  GValue values[4] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+  const char *names[5];
+  GValue values[5] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
   PoolManager *pool;
   guint n = 0;
 
@@ -194,6 +224,12 @@ pool_cli_settings_make_pool (const PoolCliSettings *self)
       names[n] = "sandbox";
       g_value_init (&values[n], POOL_TYPE_SANDBOX);
       g_value_set_enum (&values[n++], self->sandbox);
+    }
+  if (self->memory_limit > 0)
+    {
+      names[n] = "memory-limit";
+      g_value_init (&values[n], G_TYPE_UINT64);
+      g_value_set_uint64 (&values[n++], self->memory_limit);
     }
   pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, n, names, values));
   for (guint i = 0; i < n; i++)

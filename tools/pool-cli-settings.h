@@ -22,6 +22,7 @@ typedef struct
   char *start_method_text;
   char *sandbox_text;
   char *halt_text;
+  char *memory_limit_text;
   char *input_file;
   char *joblog;
   gboolean null_separated;
@@ -38,6 +39,7 @@ typedef struct
   int chunksize;
   int start_method; /* -1: not given */
   int sandbox;      /* -1: not given */
+  guint64 memory_limit; /* KiB; 0: not given */
   PoolCliHalt halt;
   gint64 halt_failures; /* 0: not counted */
   gint64 halt_successes;

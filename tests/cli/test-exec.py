@@ -5,9 +5,10 @@
 import os
 import pathlib
 import subprocess
+import sys
 import time
 
-from clitest import POOL, each_backend, main, run, test
+from clitest import POOL, each_backend, main, needs, run, test
 
 
 @each_backend
@@ -211,6 +212,16 @@ def test_no_descriptor_reaches_a_command():
     result = run('exec', 'ls /proc/self/fd # {}', ':::', 'x')
     # 3 is the folder that ls lists
     assert set(result.lines) <= {'0', '1', '2', '3'}, result.lines
+
+
+@test
+def test_memory_limit():
+    needs('fork')
+    for size, status in ('500 << 20', 1), ('5 << 20', 0):
+        result = run('exec', '-b', 'fork', '--memory-limit=200M', '--', sys.executable, '-c', f'len(bytearray({size})) # {{}}',
+                     ':::', 'x')
+        assert result.status == status, result.messages
+        assert ('MemoryError' in result.messages) == (status == 1)
 
 
 if __name__ == '__main__':

@@ -400,5 +400,23 @@ def test_start_methods():
         assert result.status == 0 and result.text == 'a\nb\n', (method, result.messages)
 
 
+@test
+def test_memory_limit():
+    needs('fork')
+    assert run('map', '-b', 'fork', 'debug.allocate', '200000000').status == 0
+    for limit in '65536', '65536k', '64M':
+        result = run('map', '-b', 'fork', '-k', '--memory-limit', limit, 'debug.allocate', '200000000', '1000', '2000')
+        assert result.status == 1, result.messages
+        assert result.lines == ['1000', '2000'], result.lines
+        assert 'memory' in result.messages, result.messages
+    assert run('map', '-b', 'fork', '--memory-limit=1G', 'debug.allocate', '200000000').status == 0
+    for wrong in '', '0', 'M', '-1', '1.5G', '64MB', '99999999999T', '18446744073709551616':
+        result = run('map', f'--memory-limit={wrong}', 'debug.allocate', '1')
+        assert result.status == 2 and '--memory-limit' in result.messages, (wrong, result.messages)
+    if 'threads' in BACKENDS:
+        result = run('map', '-b', 'threads', '--memory-limit=64M', 'debug.allocate', '1')
+        assert result.status != 0 and 'memory-limit' in result.messages
+
+
 if __name__ == '__main__':
     main()

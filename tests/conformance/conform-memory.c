@@ -94,7 +94,8 @@ assert_workers_are_small (PoolManager *pool, guint n)
 static void
 test_ways_to_die (Fixture *fixture, gconstpointer data)
 {
-  static const char *const ways[] = { "g-malloc", "g-malloc-small", "malloc", "malloc-small", "calloc", "mmap", "give-up", "shared" };
+  static const char *const ways[] = { "g-malloc", "g-malloc-small", "malloc",  "malloc-small", "calloc",
+                                      "mmap",     "forget-errno",   "recurse", "give-up",      "shared" };
   PoolManager *pool = limited_pool ();
   Seen seen = { 0 };
   guint64 n;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <gmodule.h>
 #include <libpool.h>
 #include <poll.h>
@@ -331,6 +332,29 @@ hoard (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   return g_variant_new_int32 (getpid ());
 }
 
+/* all that there is, in small pieces */
+static void
+use_up (void)
+{
+  for (;;)
+    {
+      char *volatile memory = malloc (1024);
+
+      if (memory == NULL)
+        return;
+    }
+}
+
+/* with an even number it never ends */
+static int
+recurse (int n)
+{
+  volatile char frame[1024];
+
+  frame[0] = (char) n;
+  return n % 2 != 0 ? 0 : recurse (n + 2) + frame[0];
+}
+
 /* so much, all of it used; what happens if there is not so much is up to @how */
 static char *
 get_memory (const char *how, gsize size)
@@ -360,7 +384,7 @@ get_memory (const char *how, gsize size)
 }
 
 static void
-misbehave (const char *how)
+misbehave (const char *how, int mib)
 {
   if (g_str_equal (how, "wild"))
     *(volatile char *) GSIZE_TO_POINTER (g_random_int_range (8, 64)) = 1;
@@ -368,6 +392,17 @@ misbehave (const char *how)
     abort ();
   if (g_str_equal (how, "exit"))
     exit (3);
+  if (g_str_equal (how, "forget-errno"))
+    {
+      use_up ();
+      errno = 0;
+      abort ();
+    }
+  if (g_str_equal (how, "recurse"))
+    {
+      use_up ();
+      recurse (mib & ~1);
+    }
 }
 
 static void
@@ -393,7 +428,7 @@ allocate (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   guint mib;
 
   g_variant_get (args, "(&su)", &how, &mib);
-  misbehave (how);
+  misbehave (how, mib);
   if (g_str_equal (how, "handle"))
     {
       /* the compiler must not do without it */
