@@ -187,7 +187,7 @@ struct _PoolBackendClass
   guint (*split) (PoolBackend *self, guint64 handle, guint n_items);
   /* What a worker is doing; a hint. */
   void (*get_worker) (PoolBackend *self, guint worker, PoolBackendWorker *info);
-  /* KiB that a worker has beyond what it was made with; may be less than is true while it is below the limit. May be NULL. */
+  /* KiB that a worker has beyond what it was made with; a rough number while that is within the limit. May be NULL. */
   guint64 (*get_memory) (PoolBackend *self, guint worker);
   /*
    * Gives up the task that a worker runs, if it is in that item of it (< 0: any): no result of it will come, and the worker will

@@ -93,7 +93,7 @@ count_own (gint64 pid, guint64 limit)
     return 0;
   anonymous = get_field (status, "\nRssAnon:");
   shared = get_field (status, "\nRssShmem:");
-  if (anonymous > limit || anonymous + shared <= limit)
+  if (anonymous + shared <= limit)
     return anonymous + shared;
   if (!read_file (pid, "smaps", &smaps))
     return anonymous;

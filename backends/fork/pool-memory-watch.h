@@ -16,8 +16,8 @@ typedef struct
 void pool_memory_watch_init (PoolMemoryWatch *self);
 void pool_memory_watch_clear (PoolMemoryWatch *self);
 /*
- * KiB of its own that the process has resident: neither pages of files nor what it shares with a pool. Exact if it is more than
- * @limit; else it may be less. 0: it has ended.
+ * KiB of its own that the process has resident: neither pages of files nor what it shares with a pool. Exact if that is more than
+ * @limit; else any number up to @limit. 0: it has ended.
  */
 guint64 pool_memory_watch_read (PoolMemoryWatch *self, gint64 pid, guint64 limit);
 

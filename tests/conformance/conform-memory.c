@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "conform.h"
 
-#include <glib/gstdio.h>
-#include <unistd.h>
-
 /* Limits of memory, held while a task runs: whoever wants more fails, and nobody else. Skipped where there is no isolation. */
 
 #define LIMIT_MIB 64
@@ -291,6 +288,48 @@ test_tiny (Fixture *fixture, gconstpointer data)
   g_assert_true (pool_manager_join (pool, 20, NULL));
 }
 
+/* How often the engine's thread has gone to sleep. */
+static guint64
+count_sleeps (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, NULL);
+  const char *name;
+  guint64 n = 0;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/self/task/%s/status", name);
+      g_autofree char *text = NULL;
+      const char *p;
+
+      if (g_file_get_contents (path, &text, NULL, NULL) && g_str_has_prefix (text, "Name:\tlibpool\n") &&
+          (p = strstr (text, "\nvoluntary_ctxt_switches:")) != NULL)
+        n += g_ascii_strtoull (p + strlen ("\nvoluntary_ctxt_switches:"), NULL, 10);
+    }
+  return n;
+}
+
+/* Workers are looked at while they have something to do, and only then. */
+static void
+test_idle (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = limited_pool ();
+  g_autoptr (PoolApplyResult) result = NULL;
+  guint64 before;
+
+  still_works (pool);
+  result = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 1.0), NULL, NULL, NULL, NULL);
+  before = count_sleeps ();
+  g_usleep (800000);
+  g_assert_cmpuint (count_sleeps () - before, >, 5);
+  conform_assert_value (pool_async_result_get (POOL_ASYNC_RESULT (result), 20, NULL), "1.0");
+  g_usleep (200000);
+  before = count_sleeps ();
+  g_usleep (1000000);
+  g_assert_cmpuint (count_sleeps () - before, <, 5);
+  conform_end (pool);
+}
+
 static void
 test_threads (Fixture *fixture, gconstpointer data)
 {
@@ -315,6 +354,7 @@ conform_add_memory (void)
   conform_add ("memory/below", test_below);
   conform_add ("memory/map", test_map);
   conform_add ("memory/arguments", test_arguments);
+  conform_add ("memory/idle", test_idle);
   conform_add ("memory/large-program", test_large_program);
   if (OWN_ALLOCATOR)
     return;
