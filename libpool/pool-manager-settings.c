@@ -615,7 +615,7 @@ install_limits (void)
    *
    * The memory in KiB that a worker may have beyond what it is made with; 0: any. It holds while a task runs: the task that needs more
    * fails with %POOL_ERROR_OUT_OF_MEMORY and is not run again, its worker is replaced, and no other task is affected. For backends whose
-   * workers are processes.
+   * workers are processes. What counts is in the chapter [Memory limits](memory-limits.html).
    *
    * Since: 1.0
    */

@@ -138,10 +138,10 @@ pool_memory_limit_set (PoolShmMemory *notes, guint64 limit)
     return;
   notes->start = get_status ("RssAnon:") + get_status ("RssShmem:");
   limited.data_limit = get_status ("VmData:") + MIN (limit, G_MAXUINT64 / 4096);
-  if (limited.data_limit < data.rlim_max / 1024)
-    data.rlim_cur = data.rlim_max = (rlim_t) limited.data_limit * 1024;
-  else
-    limited.data_limit = data.rlim_cur / 1024;
+  /* one that the program was given may be lower */
+  data.rlim_max = MIN (data.rlim_max, limited.data_limit * 1024);
+  data.rlim_cur = MIN (data.rlim_cur, data.rlim_max);
+  limited.data_limit = data.rlim_cur / 1024;
   setrlimit (RLIMIT_DATA, &data);
 }
 

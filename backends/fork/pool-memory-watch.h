@@ -11,6 +11,7 @@ typedef struct
   int statm_fd;    /* -1: not opened yet */
   guint64 seen;    /* KiB resident, when it was last looked at */
   guint64 foreign; /* KiB of those at most that are not its own */
+  gint64 rest;     /* monotonic µs: not to be looked at closely before */
 } PoolMemoryWatch;
 
 void pool_memory_watch_init (PoolMemoryWatch *self);

@@ -100,6 +100,7 @@ measure (TakeFunc take, int fd)
       pool_memory_watch_init (&watch);
       g_assert_cmpuint (pool_memory_watch_read (&watch, pids[i], G_MAXUINT64), >, 0);
       found[i] = pool_memory_watch_read (&watch, pids[i], 0);
+      watch.rest = 0;
       kill (pids[i], SIGKILL);
       waitpid (pids[i], NULL, 0);
       g_assert_cmpuint (pool_memory_watch_read (&watch, pids[i], 0), ==, 0);
@@ -180,8 +181,12 @@ test_later (void)
   g_assert_cmpuint (pool_memory_watch_read (&watch, pid, limit), <, limit);
   g_assert_cmpuint (watch.foreign, >, SIZE_KIB - SLACK_KIB);
   g_assert_cmpuint (pool_memory_watch_read (&watch, pid, limit), <, limit);
-  /* as if it had been smaller since: it is looked at anew */
+  /* as if it had been larger before: it is looked at anew, but not at once */
   watch.seen += 2 * SIZE_KIB;
+  watch.rest = G_MAXINT64;
+  g_assert_cmpuint (pool_memory_watch_read (&watch, pid, limit), ==, limit);
+  g_assert_cmpuint (watch.foreign, ==, 0);
+  watch.rest = 0;
   g_assert_cmpuint (pool_memory_watch_read (&watch, pid, limit), <, limit);
   g_assert_cmpuint (watch.foreign, >, SIZE_KIB - SLACK_KIB);
   kill (pid, SIGKILL);
