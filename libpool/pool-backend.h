@@ -99,7 +99,8 @@ typedef struct
   guint worker;
   guint kind; /* POOL_RESULT_…; POOL_RESULT_NONE: handed back, was never started */
   guint n_items;
-  double run_time; /* seconds, or 0; POOL_RESULT_PROGRESS: 0 to 1 */
+  float run_time;  /* seconds, or 0; POOL_RESULT_PROGRESS: 0 to 1 */
+  guint32 started; /* when it was started: the low half of monotonic ns / 1024; 0: unknown */
   gint64 since;    /* POOL_RESULT_ACCEPTED: when the task was started, monotonic µs */
   const guint8 *data;
   gsize size;

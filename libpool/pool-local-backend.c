@@ -354,6 +354,9 @@ pool_local_backend_notify (PoolBackend *backend, guint worker, guint64 handle, g
 
 /* --- results --- */
 
+G_STATIC_ASSERT (G_STRUCT_OFFSET (PoolBackendResult, started) ==
+                 G_STRUCT_OFFSET (PoolBackendResult, run_time) + sizeof (float));
+
 static gboolean
 owns_slot (PoolLocalBackend *self, guint worker, const PoolRingResult *result)
 {
@@ -372,7 +375,8 @@ open_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
   result->worker = worker;
   result->kind = ring_result->kind & POOL_RING_KIND_MASK;
   result->n_items = ring_result->n_items;
-  result->run_time = ring_result->run_time;
+  /* both halves of it at once */
+  memcpy (&result->run_time, &ring_result->timing, sizeof ring_result->timing);
   result->size = ring_result->size;
   result->bytes = NULL;
   result->is_reference = FALSE;

@@ -82,6 +82,13 @@ typedef struct
   };
 } PoolRingSlot;
 
+/* When a task ran, as the worker saw it; one word of eight bytes, so that passing it on costs no more than the run time alone. */
+typedef struct
+{
+  float run_time;  /* seconds, or 0 */
+  guint32 started; /* the low half of pool_now_ns() / 1024, or 0 */
+} PoolTiming;
+
 typedef struct
 {
   _Atomic guint32 seq;
@@ -91,8 +98,11 @@ typedef struct
   guint32 n_items;
   guint64 size;
   guint64 staging; /* where the worker's staging buffer is free again when this is taken */
-  float run_time;  /* seconds, or 0 */
-  guint32 reserved;
+  union
+  {
+    PoolTiming timing;
+    float run_time; /* seconds, or 0 */
+  };
   union
   {
     guint64 data;
@@ -102,6 +112,7 @@ typedef struct
 
 G_STATIC_ASSERT (sizeof (PoolRingSlot) == 128);
 G_STATIC_ASSERT (sizeof (PoolRingResult) == 128);
+G_STATIC_ASSERT (sizeof (PoolTiming) == 8);
 
 enum
 {

@@ -60,11 +60,11 @@ typedef enum
   POOL_RUNNER_DOOMED,  /* the manager has given the task up: no reply, no other task */
 } PoolRunnerOutcome;
 
-/* runs what a worker has claimed; @function: of slot->function, @data: the argument; @run_time: in seconds, or 0 */
+/* runs what a worker has claimed; @function: of slot->function, @data: the argument; @timing: zeros if nobody asked for it */
 POOL_EXPORT
 PoolRunnerOutcome pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
                                         const PoolFunction *function, const guint8 *data,
-                                        PoolRunnerReply *reply, double *run_time);
+                                        PoolRunnerReply *reply, PoolTiming *timing);
 /* runs an initializer, which has no result */
 POOL_EXPORT
 gboolean pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant *args,

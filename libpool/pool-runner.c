@@ -484,14 +484,14 @@ begin_progress (PoolRingWorkerWords *words, const PoolRingSlot *slot, const Pool
 PoolRunnerOutcome
 pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSlot *slot,
                       const PoolFunction *function, const guint8 *data, PoolRunnerReply *reply,
-                      double *run_time)
+                      PoolTiming *timing)
 {
   const PoolRunnerCall call = { slot->id, slot->attempt, slot->n_items, slot->flags, data, slot->size };
   PoolRingWorkerWords *words = worker->words;
   guint64 done = atomic_load_explicit (&words->done, memory_order_relaxed);
   gint64 start = 0;
 
-  *run_time = 0;
+  *timing = (PoolTiming){ 0 };
   if (G_UNLIKELY (slot->flags & POOL_CALL_SYNACK))
     {
       pool_ring_worker_tell (worker, POOL_RING_ACCEPTED, slot, 0);
@@ -511,7 +511,7 @@ pool_runner_run_slot (PoolRunner *self, PoolRingWorker *worker, const PoolRingSl
 
   pool_runner_run (self, function, &call, &words->progress, reply);
   if (start != 0)
-    *run_time = (pool_now_ns () - start) / 1e9;
+    *timing = (PoolTiming){ (pool_now_ns () - start) / 1e9, (guint32) (start >> 10) };
   atomic_store_explicit (&words->done, done + 1, memory_order_relaxed);
   return pool_progress_finish (&words->progress) ? POOL_RUNNER_DONE : POOL_RUNNER_DOOMED;
 }

@@ -177,7 +177,7 @@ reserve_extent (gpointer data, gsize size)
 
 static void
 fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, guint32 kind,
-             guint n_items, gsize size, double run_time)
+             guint n_items, gsize size, PoolTiming timing)
 {
   result->kind = kind | self->captured;
   result->handle = slot->handle;
@@ -185,15 +185,15 @@ fill_result (Worker *self, PoolRingResult *result, const PoolRingSlot *slot, gui
   result->n_items = n_items;
   result->size = size;
   result->staging = self->staging_head;
-  result->run_time = run_time;
+  result->timing = timing;
 }
 
 static void
-publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run_time);
+publish_error (Worker *self, const PoolRingSlot *slot, GError *error, PoolTiming timing);
 
 static void
 publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
-         const PoolRunnerReply *reply, double run_time)
+         const PoolRunnerReply *reply, PoolTiming timing)
 {
   guint32 where = 0;
   guint64 offset = 0;
@@ -223,7 +223,7 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
                                       ": there is no shared memory for a result of %" G_GSIZE_FORMAT
                                       " bytes",
                                       slot->id, reply->size),
-                         run_time);
+                         timing);
           return;
         }
       if (!reply->is_placed)
@@ -234,7 +234,7 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
     }
 
   result = pool_ring_result_reserve (&self->ring);
-  fill_result (self, result, slot, reply->kind | where, reply->n_items, reply->size, run_time);
+  fill_result (self, result, slot, reply->kind | where, reply->n_items, reply->size, timing);
   if (where == POOL_RING_DATA_INLINE)
     {
       if (reply->size > 0)
@@ -246,7 +246,7 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
 }
 
 static void
-publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run_time)
+publish_error (Worker *self, const PoolRingSlot *slot, GError *error, PoolTiming timing)
 {
   PoolBuffer buffer = { 0 };
   PoolRunnerReply reply = { .kind = POOL_RESULT_ERROR, .n_items = slot->n_items };
@@ -255,7 +255,7 @@ publish_error (Worker *self, const PoolRingSlot *slot, GError *error, double run
   g_error_free (error);
   reply.data = buffer.data;
   reply.size = buffer.len;
-  publish (self, slot, NULL, &reply, run_time);
+  publish (self, slot, NULL, &reply, timing);
   pool_buffer_clear (&buffer);
 }
 
@@ -389,7 +389,7 @@ static void
 hand_back (Worker *self, const PoolRingSlot *slot)
 {
   fill_result (self, pool_ring_result_reserve (&self->ring), slot,
-               POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, 0);
+               POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, (PoolTiming){ 0 });
   pool_ring_result_publish (&self->ring);
 }
 
@@ -439,13 +439,13 @@ run_slot (Worker *self, PoolRingSlot *slot)
   PoolRunnerOutcome outcome;
   PoolCapture capture;
   gboolean captures;
-  double run_time;
+  PoolTiming timing;
 
   pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
   function = find_function (self, slot->function, &error);
   if (G_UNLIKELY (function == NULL))
     {
-      publish_error (self, slot, error, 0);
+      publish_error (self, slot, error, (PoolTiming){ 0 });
       return;
     }
   captures = (slot->flags & POOL_CALL_CAPTURE) != 0;
@@ -453,7 +453,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
     return;
   if (G_UNLIKELY (self->shm->header->memory_limit != 0))
     pool_memory_limit_begin ();
-  outcome = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &run_time);
+  outcome = pool_runner_run_slot (&self->runner, &self->ring, slot, function, data, &reply, &timing);
   if (G_UNLIKELY (captures))
     pool_capture_end (&capture);
   switch (outcome)
@@ -461,7 +461,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
     case POOL_RUNNER_DONE:
       pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
       self->captured = captures ? POOL_RING_CAPTURED : 0;
-      publish (self, slot, data, &reply, run_time);
+      publish (self, slot, data, &reply, timing);
       self->captured = 0;
       pool_chaos_at (self->chaos, POOL_CHAOS_PUBLISHED);
       break;

@@ -59,7 +59,7 @@ typedef struct
 
 static PoolRingResult *
 begin_result (Worker *self, const PoolRingSlot *slot, guint32 kind, guint n_items, gsize size,
-              double run_time)
+              PoolTiming timing)
 {
   PoolRingResult *result = pool_ring_result_reserve (&self->ring);
 
@@ -69,7 +69,7 @@ begin_result (Worker *self, const PoolRingSlot *slot, guint32 kind, guint n_item
   result->n_items = n_items;
   result->size = size;
   result->staging = 0;
-  result->run_time = run_time;
+  result->timing = timing;
   return result;
 }
 
@@ -82,10 +82,10 @@ find_buffer (Worker *self, const PoolRunnerReply *reply)
 
 static void
 publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
-         const PoolRunnerReply *reply, double run_time)
+         const PoolRunnerReply *reply, PoolTiming timing)
 {
   PoolRingResult *result =
-      begin_result (self, slot, reply->kind, reply->n_items, reply->size, run_time);
+      begin_result (self, slot, reply->kind, reply->n_items, reply->size, timing);
 
   if (reply->is_reference)
     {
@@ -112,7 +112,7 @@ publish (Worker *self, const PoolRingSlot *slot, const guint8 *argument,
 static void
 hand_back (Worker *self, const PoolRingSlot *slot)
 {
-  begin_result (self, slot, POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, 0);
+  begin_result (self, slot, POOL_RESULT_NONE | POOL_RING_DATA_INLINE, 0, 0, (PoolTiming){ 0 });
   pool_ring_result_publish (&self->ring);
 }
 
@@ -123,7 +123,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
   const guint8 *data =
       slot->flags & POOL_RING_DATA_INLINE ? slot->bytes : GSIZE_TO_POINTER (slot->data);
   PoolRunnerReply reply;
-  double run_time;
+  PoolTiming timing;
   PoolRunnerOutcome outcome;
 
   pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
@@ -132,7 +132,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
   if (outcome == POOL_RUNNER_DONE)
     {
       pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
-      publish (self, slot, data, &reply, run_time);
+      publish (self, slot, data, &reply, timing);
       pool_chaos_at (self->chaos, POOL_CHAOS_PUBLISHED);
     }
   else if (outcome == POOL_RUNNER_REFUSED)
