@@ -15,6 +15,7 @@
 #include "pool-packed.h"
 #include "pool-process.h"
 #include "pool-result-iterator.h"
+#include "pool-statistics.h"
 #include "pool-task-module.h"
 #include "pool-task.h"
 #include "pool-types.h"

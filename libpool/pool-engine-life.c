@@ -110,6 +110,7 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
   pool_engine_lock (self);
   self->flags = klass->get_flags != NULL ? klass->get_flags (backend) : klass->flags;
   self->state = POOL_STATE_RUN;
+  pool_engine_start_statistics_locked (self);
   started = pool_engine_start_thread (self, error);
   if (started)
     pool_engine_watch_locked (self); /* workers will say that they are up */
@@ -151,6 +152,8 @@ pool_engine_worker_up (PoolEngine *self, guint id, gint64 pid, const char *host)
                           .started_at = g_get_real_time (), .sandbox = worker->sandbox };
   self->n_alive++;
   self->n_failed_starts = 0;
+  if (self->statistics != NULL)
+    pool_engine_observe_up (self, worker);
   pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_UP,
                                  pool_engine_describe_worker (self, worker, NULL));
   pool_engine_release_leaver_locked (self);
@@ -333,6 +336,9 @@ pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *report)
     }
 
   exit.reason = why_down (worker, &exit);
+  self->counters.n_exits[MIN (exit.reason, POOL_DOWN_REASONS - 1)]++;
+  if (self->statistics != NULL)
+    pool_engine_observe_down (self, worker, exit.reason);
   how = describe_exit (worker, &exit);
   info = pool_engine_describe_worker (self, worker, &exit);
   pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_DOWN, g_object_ref (info));

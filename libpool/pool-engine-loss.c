@@ -22,7 +22,7 @@ give_away_payload (PoolEngine *self, PoolRecord *record)
 void
 pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error)
 {
-  self->counters.n_failed += MAX (record->n_items, 1);
+  pool_engine_count_failure (self, record, error);
   record->job->klass->fail (record->job, record, error);
   pool_engine_leave_locked (self, record, state);
 }
@@ -51,6 +51,8 @@ lost_for_good (PoolEngine *self, PoolRecord *record, const char *how)
   g_autoptr (GError) error = NULL;
 
   pool_engine_push_task_event (self, POOL_EVENT_TASK_LOST, record, 0);
+  if (self->statistics != NULL)
+    pool_engine_observe_task (self, record, "lost");
   error = g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
                        "Task %" G_GUINT64_FORMAT " (%s) was lost in attempt %u%s: %s", record->id,
                        function != NULL ? function->name : "?", record->attempt,
@@ -109,6 +111,8 @@ count_retry (PoolEngine *self, PoolRecord *record)
 {
   self->counters.n_retried++;
   pool_engine_push_task_event (self, POOL_EVENT_TASK_RETRIED, record, 0);
+  if (self->statistics != NULL)
+    pool_engine_observe_task (self, record, "retry");
 }
 
 /*
@@ -160,6 +164,8 @@ pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const
     {
       count_retry (self, record);
       pool_engine_put_back_locked (self, record, TRUE);
+      if (self->statistics != NULL)
+        pool_engine_observe_queued (self, record);
     }
   else
     lost_for_good (self, record, how);
@@ -171,6 +177,8 @@ pool_engine_condemn_locked (PoolEngine *self, PoolRecord *record, gint64 item, c
 {
   pool_engine_take_output_locked (self, record);
   record->state = POOL_RECORD_RUNNING;
+  if (self->statistics != NULL)
+    pool_engine_observe_given_up (self, record, item, error);
   if (item >= 0 && record->ending != POOL_ENDING_NONE)
     pool_engine_end_as_wanted_locked (self, record);
   else if (item >= 0 && record->job->klass->cut_again != NULL)

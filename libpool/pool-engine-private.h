@@ -7,6 +7,8 @@
 #include "pool-job-private.h"
 #include "pool-progress-private.h"
 #include "pool-queue-private.h"
+#include "pool-statistics-private.h"
+#include "pool-trace-private.h"
 
 G_BEGIN_DECLS
 
@@ -27,6 +29,7 @@ typedef struct
   gboolean putlocks; /* submitting waits for one of */
   guint slots;       /* 0: as many as workers */
   gboolean report_tasks; /* events for each task */
+  gboolean statistics;   /* histograms of times */
   guint min_processes, max_processes; /* 0: the size stays */
   double idle_time;                   /* seconds until an idle worker too many is let go */
   gboolean capture_output;
@@ -85,6 +88,9 @@ typedef struct
   GError *error; /* of a warning */
 } PoolEvent;
 
+#define POOL_DOWN_REASONS (POOL_DOWN_REASON_NOT_STARTED + 1)
+
+/* All but the first count what is rare, and so cost nothing. */
 typedef struct
 {
   guint64 n_done;
@@ -92,6 +98,11 @@ typedef struct
   guint64 n_retried;
   guint64 n_restarts;
   guint64 n_late; /* results of old attempts, dropped */
+  guint64 n_lost; /* of the failed */
+  guint64 n_cancelled; /* of the failed; also terminated */
+  guint64 n_timed_out;
+  guint64 n_soft_timed_out;
+  guint64 n_exits[POOL_DOWN_REASONS]; /* of workers */
 } PoolEngineCounters;
 
 typedef struct _PoolWaiter PoolWaiter;
@@ -151,6 +162,9 @@ struct _PoolEngine
   GError *broken; /* why state is BROKEN */
   gboolean stopping; /* backend->stop() was called */
   PoolEngineCounters counters;
+  guint64 n_maps, n_items; /* that were submitted; calls are counted by their ids */
+  PoolStatistics *statistics; /* NULL: nobody wants to know when tasks were queued and started */
+  PoolTrace *trace;           /* or NULL; only if there are statistics */
 
   int timer_fd;
   gint64 timer_at; /* monotonic µs; 0: not set */
@@ -221,6 +235,21 @@ void pool_engine_push_progress (PoolEngine *self, PoolJob *job);
 POOL_EXPORT
 void pool_engine_defer_locked (PoolEngine *self, PoolDeferredFunc func, gpointer data);
 void pool_engine_run_deferred (PoolDeferred *deferred);
+
+/* statistics (pool-engine-statistics.c); with the lock held, and only if self->statistics is not NULL */
+void pool_engine_observe_queued (PoolEngine *self, PoolRecord *record);
+void pool_engine_observe_cut (PoolEngine *self, PoolRecord *chunk, const PoolRecord *source);
+void pool_engine_observe_result (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result);
+void pool_engine_observe_given_up (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
+void pool_engine_observe_task (PoolEngine *self, PoolRecord *record, const char *what);
+void pool_engine_observe_up (PoolEngine *self, PoolWorker *worker);
+void pool_engine_observe_down (PoolEngine *self, PoolWorker *worker, PoolDownReason reason);
+/* always */
+void pool_engine_count_failure (PoolEngine *self, PoolRecord *record, const GError *error);
+void pool_engine_start_statistics_locked (PoolEngine *self);
+/* without the lock; @label: names the pool */
+gboolean pool_engine_start_trace (PoolEngine *self, const char *path, const char *label, GError **error);
+gboolean pool_engine_stop_trace (PoolEngine *self, GError **error);
 
 /* time (pool-engine-time.c); with the lock held */
 void pool_engine_arm_timer_locked (PoolEngine *self, gint64 when);

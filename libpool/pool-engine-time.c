@@ -86,6 +86,9 @@ time_out (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const PoolBa
                        kills ? "is killed with all that it started"
                              : "cannot be ended: its thread was abandoned");
   pool_engine_push_timeout (self, record, FALSE);
+  self->counters.n_timed_out++;
+  if (self->statistics != NULL)
+    pool_engine_observe_task (self, record, "timeout");
   pool_engine_give_up_locked (self, record, now->item, error);
   pool_engine_end_worker_locked (self, worker, POOL_DOWN_REASON_TIMED_OUT, 9);
 }
@@ -97,7 +100,11 @@ tell_soft (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const PoolB
     return;
   worker->soft_told = now->handle;
   worker->soft_item = now->item;
+  record->worker = worker->id;
   pool_engine_push_timeout (self, record, TRUE);
+  self->counters.n_soft_timed_out++;
+  if (self->statistics != NULL)
+    pool_engine_observe_task (self, record, "soft timeout");
   POOL_BACKEND_GET_CLASS (self->backend)
       ->notify (self->backend, worker->id, now->handle, now->item, POOL_NOTICE_SOFT_TIMEOUT);
 }

@@ -91,6 +91,7 @@ pool_engine_unref (PoolEngine *self)
   g_free ((char *) self->settings.backend.initializer);
   g_strfreev ((char **) self->settings.backend.log_domains);
   g_clear_error (&self->broken);
+  g_free (self->statistics);
   pool_dispatcher_unref (self->dispatcher);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -211,6 +212,8 @@ pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, gu
 {
   record->job = job;
   pool_ledger_add (&self->ledger, record, id);
+  if (G_UNLIKELY (self->statistics != NULL))
+    pool_engine_observe_queued (self, record);
   if (job->n_records++ == 0 && !job->has_source)
     g_object_ref (job->object);
 }
@@ -316,6 +319,8 @@ pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *sourc
   source->job = job;
   source->is_source = TRUE;
   source->state = POOL_RECORD_QUEUED;
+  if (G_UNLIKELY (self->statistics != NULL))
+    pool_engine_observe_queued (self, source);
   pool_queue_push_tail (&self->queue, source);
   pool_engine_hand_out_locked (self);
   if (!job->is_waited_for)
@@ -346,6 +351,8 @@ cut_chunk (PoolEngine *self, PoolRecord *source)
       return NULL;
     }
   pool_engine_enter_locked (self, job, chunk, job->id);
+  if (G_UNLIKELY (self->statistics != NULL))
+    pool_engine_observe_cut (self, chunk, source);
   return chunk;
 }
 
@@ -613,6 +620,8 @@ pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
   record->worker = result->worker;
   if (G_UNLIKELY (record->ending != POOL_ENDING_NONE))
     {
+      if (self->statistics != NULL)
+        pool_engine_observe_result (self, record, result);
       pool_engine_end_as_wanted_locked (self, record);
       return;
     }
@@ -627,6 +636,8 @@ pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
       return;
     }
 
+  if (G_UNLIKELY (self->statistics != NULL))
+    pool_engine_observe_result (self, record, result);
   if (result->kind == POOL_RESULT_ERROR)
     self->counters.n_failed += record->n_items;
   else

@@ -40,6 +40,8 @@ struct _PoolJobClass
   /* A record has ended well (@result) or badly (@error). The engine frees the record's payload afterwards. */
   void (*deliver) (PoolJob *self, PoolRecord *record, const PoolBackendResult *result);
   void (*fail) (PoolJob *self, PoolRecord *record, const GError *error);
+  /* How many items have not been cut; NULL if there is no source. */
+  guint64 (*count_uncut) (PoolJob *self);
   /* The task has told how far it is, 0 to 1. May be NULL. */
   void (*progress) (PoolJob *self, double fraction);
   /* What the record's task wrote, before deliver() or fail() or another attempt. NULL: nobody wants it. */

@@ -61,10 +61,12 @@ struct _PoolRecord
   guint8 owns_payload;   /* 0: no; 1: g_free(); 2: the backend's free_payload() */
   guint16 attempt;       /* from 1 */
   guint16 max_retries;
+  guint16 queued_high; /* see pool_record_set_queued() */
   guint32 function;
   guint32 worker; /* the last that had to do with it */
   guint32 n_items;
   float timeout, soft_timeout; /* seconds for each item; 0: no limit */
+  guint32 queued_low;
   guint64 first; /* item of its job */
   guint64 order; /* in which it was queued first */
   const guint8 *data;
@@ -116,6 +118,20 @@ static inline guint64
 pool_record_get_handle (const PoolRecord *record)
 {
   return (guint64) record->serial << 32 | record->index;
+}
+
+/* When it was queued, monotonic µs (of nine years), if somebody wants to know; 0: unknown. In what would be gaps. */
+static inline void
+pool_record_set_queued (PoolRecord *record, gint64 time)
+{
+  record->queued_high = time >> 32;
+  record->queued_low = (guint32) time;
+}
+
+static inline gint64
+pool_record_get_queued (const PoolRecord *record)
+{
+  return (gint64) record->queued_high << 32 | record->queued_low;
 }
 
 G_END_DECLS

@@ -40,6 +40,10 @@ const char *pool_manager_get_task (PoolManager *self, const char *task);
 void pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec);
 void pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec);
 void pool_manager_install_properties (GObjectClass *klass);
+/* what it says of itself: ids from here on */
+#define POOL_MANAGER_STATISTICS 1000
+void pool_manager_get_statistic (PoolManager *self, guint prop_id, GValue *value);
+void pool_manager_install_statistics (GObjectClass *klass);
 void pool_manager_install_signals (void);
 void pool_manager_connect_events (PoolManager *self);
 gboolean pool_manager_check_new (PoolManager *self, const char *what, GError **error);

@@ -6,7 +6,7 @@
 #include "pool-enum-types.h"
 #include "pool-init.h"
 
-/* What a pool is set up with, and what it says of itself: its properties. */
+/* What a pool is set up with: its properties. Those that say what it does are in pool-manager-statistics.c. */
 
 enum
 {
@@ -43,76 +43,11 @@ enum
   PROP_MAX_PROCESSES,
   PROP_IDLE_TIME,
   PROP_REPORT_TASKS,
-  PROP_STATE,
-  PROP_N_WORKERS,
-  PROP_N_PENDING,
-  PROP_N_RUNNING,
-  PROP_N_DONE,
-  PROP_N_FAILED,
-  PROP_N_RETRIED,
-  PROP_N_RESTARTS,
-  PROP_N_ABANDONED,
+  PROP_STATISTICS,
   N_PROPS
 };
 
 static GParamSpec *properties[N_PROPS];
-
-static guint
-count_running (PoolEngine *engine)
-{
-  guint n = 0;
-
-  for (guint i = 0; i < engine->workers->len; i++)
-    {
-      PoolWorker *worker = engine->workers->pdata[i];
-      PoolBackendWorker now = { 0 };
-
-      if (worker != NULL && worker->up && engine->backend != NULL)
-        POOL_BACKEND_GET_CLASS (engine->backend)->get_worker (engine->backend, worker->id, &now);
-      n += now.handle != 0;
-    }
-  return n;
-}
-
-static void
-get_statistic (PoolManager *self, guint prop_id, GValue *value)
-{
-  PoolEngine *engine = self->engine;
-
-  pool_engine_lock (engine);
-  switch (prop_id)
-    {
-    case PROP_STATE:
-      g_value_set_enum (value, engine->state);
-      break;
-    case PROP_N_WORKERS:
-      g_value_set_uint (value, engine->n_alive);
-      break;
-    case PROP_N_PENDING:
-      g_value_set_uint64 (value, engine->ledger.n_records);
-      break;
-    case PROP_N_RUNNING:
-      g_value_set_uint (value, count_running (engine));
-      break;
-    case PROP_N_DONE:
-      g_value_set_uint64 (value, engine->counters.n_done);
-      break;
-    case PROP_N_FAILED:
-      g_value_set_uint64 (value, engine->counters.n_failed);
-      break;
-    case PROP_N_RETRIED:
-      g_value_set_uint64 (value, engine->counters.n_retried);
-      break;
-    case PROP_N_ABANDONED:
-      g_value_set_uint (value, engine->n_abandoned);
-      break;
-    case PROP_N_RESTARTS:
-    default:
-      g_value_set_uint64 (value, engine->counters.n_restarts);
-      break;
-    }
-  pool_engine_unlock (engine);
-}
 
 /* Limits of tasks and workers. */
 static void
@@ -172,6 +107,9 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
       break;
     case PROP_REPORT_TASKS:
       g_value_set_boolean (value, settings->report_tasks);
+      break;
+    case PROP_STATISTICS:
+      g_value_set_boolean (value, settings->statistics);
       break;
     default:
       break;
@@ -236,6 +174,9 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
     case PROP_REPORT_TASKS:
       settings->report_tasks = g_value_get_boolean (value);
       break;
+    case PROP_STATISTICS:
+      settings->statistics = g_value_get_boolean (value);
+      break;
     default:
       return FALSE;
     }
@@ -296,8 +237,8 @@ pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParam
       g_value_set_boolean (value, settings->capture_output);
       break;
     default:
-      if (prop_id >= PROP_STATE)
-        get_statistic (self, prop_id, value);
+      if (prop_id >= POOL_MANAGER_STATISTICS)
+        pool_manager_get_statistic (self, prop_id, value);
       else
         get_limit (self, prop_id, value);
       break;
@@ -709,99 +650,16 @@ install_limits (void)
    * Since: 1.0
    */
   properties[PROP_REPORT_TASKS] = g_param_spec_boolean ("report-tasks", NULL, NULL, FALSE, flags);
-}
-
-static void
-install_statistics (void)
-{
-  const GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
 
   /**
-   * PoolManager:state: (getter get_state)
+   * PoolManager:statistics:
    *
-   * Where the pool is in its life.
+   * Whether the times of tasks are kept account of, for [method@Manager.get_histogram] and [method@Manager.dump_metrics]. It costs a
+   * few readings of the clock for each task, so it is off. The counters do not need it.
    *
    * Since: 1.0
    */
-  properties[PROP_STATE] =
-      g_param_spec_enum ("state", NULL, NULL, POOL_TYPE_STATE, POOL_STATE_NEW, flags);
-
-  /**
-   * PoolManager:n-workers:
-   *
-   * Workers that are up.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_WORKERS] = g_param_spec_uint ("n-workers", NULL, NULL, 0, G_MAXUINT, 0, flags);
-
-  /**
-   * PoolManager:n-pending:
-   *
-   * Tasks and chunks of maps that have not ended.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_PENDING] =
-      g_param_spec_uint64 ("n-pending", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-
-  /**
-   * PoolManager:n-running:
-   *
-   * Workers that are in a task.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_RUNNING] = g_param_spec_uint ("n-running", NULL, NULL, 0, G_MAXUINT, 0, flags);
-
-  /**
-   * PoolManager:n-done:
-   *
-   * Calls and items that workers have come to the end of.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_DONE] = g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-
-  /**
-   * PoolManager:n-failed:
-   *
-   * Calls that failed, and items that were lost or cancelled.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_FAILED] =
-      g_param_spec_uint64 ("n-failed", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-
-  /**
-   * PoolManager:n-retried:
-   *
-   * How often a task was run again because its worker had died.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_RETRIED] =
-      g_param_spec_uint64 ("n-retried", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-
-  /**
-   * PoolManager:n-restarts:
-   *
-   * How many workers were replaced.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_RESTARTS] =
-      g_param_spec_uint64 ("n-restarts", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-
-  /**
-   * PoolManager:n-abandoned:
-   *
-   * Threads that were given up, because their task ran over its limit, and that have not ended yet.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_N_ABANDONED] =
-      g_param_spec_uint ("n-abandoned", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  properties[PROP_STATISTICS] = g_param_spec_boolean ("statistics", NULL, NULL, FALSE, flags);
 }
 
 void
@@ -809,6 +667,6 @@ pool_manager_install_properties (GObjectClass *klass)
 {
   install_settings ();
   install_limits ();
-  install_statistics ();
   g_object_class_install_properties (klass, N_PROPS, properties);
+  pool_manager_install_statistics (klass);
 }

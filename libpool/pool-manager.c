@@ -42,6 +42,7 @@ pool_manager_dispose (GObject *object)
       pool_manager_close (self, NULL))
     pool_manager_join (self, -1, NULL);
   pool_engine_abandon (self->engine);
+  pool_engine_stop_trace (self->engine, NULL);
   pool_manager_queue_clear (self);
   G_OBJECT_CLASS (pool_manager_parent_class)->dispose (object);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "pool-statistics.h"
 #include "pool-types.h"
 
 G_BEGIN_DECLS
@@ -129,6 +130,18 @@ POOL_AVAILABLE_IN_ALL
 guint pool_manager_clear_tasks (PoolManager *self);
 POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_is_alive (PoolManager *self);
+
+/* numbers and times */
+POOL_AVAILABLE_IN_ALL
+GVariant *pool_manager_get_histogram (PoolManager *self, PoolHistogramKind kind, GError **error);
+POOL_AVAILABLE_IN_ALL
+guint64 pool_manager_get_n_exits (PoolManager *self, PoolDownReason reason);
+POOL_AVAILABLE_IN_ALL
+char *pool_manager_dump_metrics (PoolManager *self);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_start_trace (PoolManager *self, const char *path, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_stop_trace (PoolManager *self, GError **error);
 
 /* state */
 POOL_AVAILABLE_IN_ALL

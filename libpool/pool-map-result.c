@@ -239,6 +239,14 @@ job_cut_again (PoolJob *job, PoolEngine *engine, guint64 first, guint n, GError 
   return cut (get_self (job), engine, first, n, G_MAXSIZE, error);
 }
 
+static guint64
+job_count_uncut (PoolJob *job)
+{
+  PoolMapResult *self = get_self (job);
+
+  return self->n_items - self->next;
+}
+
 static void
 set_item_error (PoolMapResult *self, guint64 index, GError *error)
 {
@@ -383,6 +391,7 @@ job_free_record (PoolJob *job, PoolRecord *record)
 static const PoolJobClass job_class = {
   .cut = job_cut,
   .cut_again = job_cut_again,
+  .count_uncut = job_count_uncut,
   .deliver = job_deliver,
   .fail = job_fail,
   .free_record = job_free_record,
@@ -570,7 +579,11 @@ pool_map_result_submit (PoolEngine *engine, const char *task, const PoolItems *i
       pool_async_result_check_cancelled (result, &error) && take_items (self, items, &error))
     {
       if (self->n_items > 0)
-        pool_engine_add_source_locked (engine, &result->job, &self->source);
+        {
+          engine->n_items += self->n_items;
+          engine->n_maps++;
+          pool_engine_add_source_locked (engine, &result->job, &self->source);
+        }
       else
         pool_async_result_finished_locked (result);
     }

@@ -128,7 +128,7 @@ run_slot (Worker *self, PoolRingSlot *slot)
 
   pool_chaos_at (self->chaos, POOL_CHAOS_CLAIMED);
   outcome = pool_runner_run_slot (&self->runner, &self->ring, slot,
-                                  self->backend->functions[slot->function], data, &reply, &run_time);
+                                  self->backend->functions[slot->function], data, &reply, &timing);
   if (outcome == POOL_RUNNER_DONE)
     {
       pool_chaos_at (self->chaos, POOL_CHAOS_RUN);
