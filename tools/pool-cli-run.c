@@ -2,6 +2,7 @@
 #include "pool-cli-run.h"
 
 #include "pool-cli-flow.h"
+#include "pool-cli-report.h"
 #include "pool-cli.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ typedef struct
   PoolCliFlow flow;
   GSource *signal_sources[G_N_ELEMENTS (signals)];
   GSource *progress_source;
+  PoolCliReport report;
   int caught_signal;
 } Run;
 
@@ -153,7 +155,7 @@ add_outputs (Run *run)
 
 /* The module is loaded before the pool starts, so that its workers have it from the beginning. */
 static gboolean
-start_pool (PoolCliFlow *flow, GError **error)
+start_pool (PoolCliFlow *flow, PoolCliReport *report, GError **error)
 {
   const char *task = flow->kind->task;
   const char *dot = strchr (task, '.');
@@ -165,7 +167,8 @@ start_pool (PoolCliFlow *flow, GError **error)
   if (flow->settings->dry_run)
     return TRUE;
   flow->pool = pool_cli_settings_make_pool (flow->settings);
-  if (!pool_manager_start (flow->pool, error))
+  if (!pool_cli_report_open (report, flow->settings, flow->pool, error) ||
+      !pool_manager_start (flow->pool, error))
     return FALSE;
   if (pool_describe_task (task) != NULL)
     return TRUE;
@@ -264,6 +267,7 @@ static int
 finish (Run *run)
 {
   PoolCliFlow *flow = &run->flow;
+  g_autoptr (GError) error = NULL;
   gboolean clean;
   int status;
 
@@ -277,6 +281,9 @@ finish (Run *run)
   remove_signals (run);
 
   status = get_status (run);
+  /* also of a run that was interrupted: that is when one wants to see it */
+  if (!pool_cli_report_write (&run->report, flow->pool, &error))
+    status = pool_cli_error (error, status != POOL_CLI_EXIT_OK ? status : POOL_CLI_EXIT_FAILED);
   if (status != POOL_CLI_EXIT_SIGNAL + SIGPIPE)
     print_summary (run);
   if (!clean)
@@ -312,7 +319,7 @@ pool_cli_run (const PoolCliSettings *settings, const PoolCliKind *kind, gpointer
   int status;
 
   hold_signals (&before);
-  if (!pool_cli_flow_init (&run.flow, &error) || !start_pool (&run.flow, &error))
+  if (!pool_cli_flow_init (&run.flow, &error) || !start_pool (&run.flow, &run.report, &error))
     {
       release_signals (&before);
       status = cannot_start (error);
@@ -326,6 +333,7 @@ pool_cli_run (const PoolCliSettings *settings, const PoolCliKind *kind, gpointer
       g_main_loop_run (run.flow.loop);
       status = finish (&run);
     }
+  pool_cli_report_clear (&run.report);
   pool_cli_flow_clear (&run.flow);
   return status;
 }

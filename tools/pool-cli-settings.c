@@ -16,6 +16,8 @@ pool_cli_settings_clear (PoolCliSettings *self)
   g_free (self->memory_limit_text);
   g_free (self->input_file);
   g_free (self->joblog);
+  g_free (self->trace);
+  g_free (self->metrics);
 }
 
 static gboolean G_GNUC_PRINTF (2, 3)
@@ -175,6 +177,10 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
     { "joblog", 0, 0, G_OPTION_ARG_FILENAME, &self->joblog, "Log each task to FILE", "FILE" },
     { "resume", 0, 0, G_OPTION_ARG_NONE, &self->resume,
       "Skip what --joblog records as done with success", NULL },
+    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &self->trace,
+      "Write a time line of the workers to FILE", "FILE" },
+    { "metrics", 0, 0, G_OPTION_ARG_FILENAME, &self->metrics,
+      "Write counters and times to FILE at the end", "FILE" },
     { "retries", 0, 0, G_OPTION_ARG_INT, &self->retries,
       "Run a task that fails up to N times in all", "N" },
     { "halt", 0, 0, G_OPTION_ARG_STRING, &self->halt_text,
@@ -196,8 +202,8 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
 PoolManager *
 pool_cli_settings_make_pool (const PoolCliSettings *self)
 {
-  const char *names[5];
-  GValue values[5] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+  const char *names[6];
+  GValue values[6] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
   PoolManager *pool;
   guint n = 0;
 
@@ -230,6 +236,12 @@ pool_cli_settings_make_pool (const PoolCliSettings *self)
       names[n] = "memory-limit";
       g_value_init (&values[n], G_TYPE_UINT64);
       g_value_set_uint64 (&values[n++], self->memory_limit);
+    }
+  if (self->metrics != NULL)
+    {
+      names[n] = "statistics";
+      g_value_init (&values[n], G_TYPE_BOOLEAN);
+      g_value_set_boolean (&values[n++], TRUE);
     }
   pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, n, names, values));
   for (guint i = 0; i < n; i++)

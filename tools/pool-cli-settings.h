@@ -25,6 +25,8 @@ typedef struct
   char *memory_limit_text;
   char *input_file;
   char *joblog;
+  char *trace;
+  char *metrics;
   gboolean null_separated;
   gboolean keep_order;
   gboolean progress;
