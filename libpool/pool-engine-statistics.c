@@ -140,9 +140,12 @@ describe_reason (PoolDownReason reason)
 void
 pool_engine_observe_down (PoolEngine *self, PoolWorker *worker, PoolDownReason reason)
 {
+  PoolStatistics *statistics = self->statistics;
+
   /* one that goes when another has taken its place leaves no gap */
-  if (worker->up && self->n_alive == self->n_wanted && !self->stopping && self->state <= POOL_STATE_CLOSE)
-    self->statistics->weak_since = g_get_monotonic_time ();
+  if (worker->up && self->n_alive <= self->n_wanted && !self->stopping && self->state <= POOL_STATE_CLOSE &&
+      (statistics->weak_since == 0 || self->n_alive == self->n_wanted))
+    statistics->weak_since = g_get_monotonic_time ();
   if (self->trace != NULL)
     trace_worker (self, worker, POOL_TRACE_DOWN, describe_reason (reason));
 }

@@ -13,8 +13,8 @@ pool_build_packages=(
 )
 # What the tests need on top of it.
 pool_test_packages=(
-  clang file g++ gdb gi-docgen gir1.2-glib-2.0 groff-base libclang-rt-14-dev libgtest-dev make procps
-  python3-gi spin strace valgrind
+  clang file g++ gdb gi-docgen gir1.2-glib-2.0 groff-base libclang-rt-14-dev libgtest-dev
+  libsysprof-4-dev make procps python3-gi python3-prometheus-client spin strace valgrind
 )
 
 pool_say ()
