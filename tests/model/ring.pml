@@ -19,7 +19,8 @@
  * Constants, by -D: W workers, T tasks, S slots (a power of two), R results of a worker, K kills, CLAIM (1 or 2
  * positions at a time); LONG; LATE: a worker that takes the place of another is not ready before all tasks are done;
  * FREEZE: a signal stops worker 0 and it goes on later, and the manager hears of both; RETIRE: worker W - 1 is told to
- * end, and replaced.
+ * end, and replaced; LEAVE: the first task of worker 0 is its last. It says so when it claims it, or with LEAVE_AFTER when
+ * it has answered, and waits until it is retired: when worker W - 1, which is made then, is up.
  * BUG_…: a line of the source less, or two the other way round; each has to be found.
  */
 
@@ -53,6 +54,9 @@
 #define BLOCKED 2
 
 #define BIT(w) (1 << (w))
+
+/* instead of a handle, in a result: no result, but what the worker says of itself */
+#define LEAVING 0
 
 /* --- shared words --- */
 
@@ -89,7 +93,19 @@ byte task_of[T + (K + 1) * S + 2];
 #else
 #define DO_TASK HAS_ROOM
 #endif
-#define GOT_TASK (asleep -> WAKE_BIT : DO_TASK)
+#ifdef LEAVE
+#define HAS_QUOTA (me == 0 && incarnation[0] == 1)
+#define FIRST_WORKERS (W - 1)
+#else
+#define HAS_QUOTA false
+#define FIRST_WORKERS W
+#endif
+#ifdef LEAVE_AFTER
+#define BEGIN_TASK DO_TASK
+#else
+#define BEGIN_TASK (HAS_QUOTA -> SAY : DO_TASK)
+#endif
+#define GOT_TASK (asleep -> WAKE_BIT : BEGIN_TASK)
 #ifdef RETIRE
 #define AGAIN LOOK_COMMAND
 #else
@@ -102,7 +118,7 @@ byte task_of[T + (K + 1) * S + 2];
 
 mtype = { NEXT, AVAILABLE, SHARE, SHARE_BIT, MOVE, UNSHARE, STEAL, VICTIM, THEIRS, NOTHING, DOZE, DOZE_BIT, LOOK_HEAD,
           LOOK_CURSOR, MAY_SLEEP, SLEEP, IN_FUTEX, WAKE_BIT, WAKE_STATUS, RUN, RESERVE, BLOCK, NO_ROOM, NO_FUTEX,
-          UNBLOCK, PUBLISH, BELL, RING, LOOK_COMMAND, OVER };
+          UNBLOCK, PUBLISH, BELL, RING, LOOK_COMMAND, SAY, STAY, STAY_LOOK, STAY_SLEEP, STAY_FUTEX, OVER };
 
 #ifdef FREEZE
 #define AT(x) pc == x && !(me == 0 && frozen)
@@ -129,7 +145,9 @@ inline die ()
   room = 0;
   shares = false;
   asleep = false;
-  has_task = false
+  has_task = false;
+  told = false;
+  telling = false
 }
 
 /* Each incarnation, one after the other. */
@@ -137,13 +155,13 @@ proctype worker (byte me)
 {
   mtype pc = NEXT, then = NEXT;
   byte block, block_end, take, seen, bits, slot, other, last, first, published, room;
-  bool shares, asleep, has_task;
+  bool shares, asleep, has_task, told, telling;
 
 end_worker:
   atomic { alive[me] && !gone[me] -> published = consumed[me]; room = published };
   {
 #ifdef LATE
-  (incarnation[me] <= W || n_delivered == T);
+  (incarnation[me] <= FIRST_WORKERS || n_delivered == T);
 #endif
   /* POOL_RING_STARTED; as good as taken */
   up[me] = true;
@@ -236,8 +254,32 @@ end_worker:
        fi }
   :: d_step { AT (IN_FUTEX) && !waits_status[me] -> pc = SLEEP }
   :: d_step { AT (WAKE_BIT) -> sleepers = sleepers & ~BIT (me); pc = WAKE_STATUS }
-  :: d_step { AT (WAKE_STATUS) -> status[me] = AWAKE; asleep = false; pc = (has_task -> DO_TASK : AGAIN) }
+  :: d_step { AT (WAKE_STATUS) -> status[me] = AWAKE; asleep = false; pc = (has_task -> BEGIN_TASK : AGAIN) }
   :: d_step { AT (LOOK_COMMAND) -> pc = (retired[me] -> OVER : NEXT) }
+
+#ifdef LEAVE
+  /* pool_ring_worker_tell() */
+  :: d_step { AT (SAY) -> told = true; telling = true; pc = HAS_ROOM }
+
+  /* wait_to_end() */
+#ifdef BUG_STAY_LATE
+  :: d_step { AT (STAY) -> pc = (stop || retired[me] -> OVER : STAY_LOOK) }
+  :: d_step { AT (STAY_LOOK) -> status[me] = SLEEPING; pc = STAY_SLEEP }
+#else
+  :: d_step { AT (STAY) -> status[me] = SLEEPING;
+#ifdef BUG_STAY_SLEEPER
+       sleepers = sleepers | BIT (me);
+#endif
+       pc = STAY_LOOK }
+  :: d_step { AT (STAY_LOOK) -> pc = (stop || retired[me] -> OVER : STAY_SLEEP) }
+#endif
+  :: d_step { AT (STAY_SLEEP) ->
+       if
+       :: status[me] == SLEEPING -> waits_status[me] = true; pc = STAY_FUTEX
+       :: else -> pc = STAY
+       fi }
+  :: d_step { AT (STAY_FUTEX) && !waits_status[me] -> pc = STAY }
+#endif
 
   /* the task */
 #ifdef LONG
@@ -258,10 +300,18 @@ end_worker:
   /* pool_ring_result_publish(), ring_bell() */
   :: d_step { AT (PUBLISH) ->
        assert (published - taken[me] < R);
-       result_handle[me * R + published % R] = content[slot];
-       result_slot[me * R + published % R] = slot;
-       slot = 0; published++; seq[me] = published; has_task = false;
-       then = AGAIN; pc = BELL }
+       if
+       :: telling ->
+          result_handle[me * R + published % R] = LEAVING;
+          result_slot[me * R + published % R] = 0;
+          published++; seq[me] = published; telling = false;
+          then = (has_task -> DO_TASK : STAY); pc = BELL
+       :: else ->
+          result_handle[me * R + published % R] = content[slot];
+          result_slot[me * R + published % R] = slot;
+          slot = 0; published++; seq[me] = published; has_task = false;
+          then = (HAS_QUOTA -> (told -> STAY : SAY) : AGAIN); pc = BELL
+       fi }
   :: d_step { AT (BELL) -> pc = (bell -> RING : then); bell = false }
   :: d_step { AT (RING) -> manager_waits = false; pc = then }
 
@@ -275,7 +325,7 @@ end_worker:
 /* --- the manager --- */
 
 mtype = { TURN, HEAD, COUNT, BITS, WAKE, WAKE_IT, LOOK, TAKEN, TELL, DEAD, DEAD_BLOCKS, ORPHANS, ORPHAN, BIRTH, WAIT, WAIT_LOOK,
-          WAIT_BELL, WAITING, RETIRED, JOIN };
+          WAIT_BELL, WAITING, RETIRED, ROUSE, JOIN };
 
 /* the worker of a bit */
 #define LOWEST(b) (((b) & 1) != 0 -> 0 : (((b) & 2) != 0 -> 1 : 2))
@@ -299,7 +349,8 @@ inline requeue (s)
 inline take_results (w)
 {
   do
-  :: seq[w] != taken[w] ->
+  :: seq[w] != taken[w] && result_handle[w * R + taken[w] % R] == LEAVING -> left = true; taken[w]++
+  :: seq[w] != taken[w] && result_handle[w * R + taken[w] % R] != LEAVING ->
      place = w * R + taken[w] % R;
      assert (busy[result_slot[place]]);
      assert (content[result_slot[place]] == result_handle[place]);
@@ -347,19 +398,30 @@ inline find_task ()
 #else
 #define NEWS false
 #endif
-#define ANY_GONE (gone[0] || gone[W / 2] || gone[W - 1])
+#define DEAD_NOW(w) (gone[w] && alive[w])
+#define ANY_DEAD (DEAD_NOW (0) || DEAD_NOW (W / 2) || DEAD_NOW (W - 1))
+#define OVER_WITH(w) (gone[w] || !alive[w])
+#ifdef LEAVE
+#define RETIREE 0
+#define MAY_RETIRE (replaced && up[W - 1] && alive[0] && !retired[0])
+#else
+#define RETIREE W - 1
+#define MAY_RETIRE false
+#endif
+/* so that one that is not woken to end is not saved by the stop */
+#define AWAITS_RETIREE (replaced && retired[0] && alive[0])
 
 proctype manager ()
 {
   mtype pc = TURN, then = TURN;
   byte i, w, task, wanted, bits, place, seen, next, n_outstanding, handles, stopped, absent;
   byte incarnations, position[S];
-  bool unpublished, may_retire = true, told, news;
+  bool unpublished, may_retire = true, told, news, left, replaced;
 
   d_step
   {
     do
-    :: w < W -> start (w); w++
+    :: w < FIRST_WORKERS -> start (w); w++
     :: else -> w = 0; break
     od
   };
@@ -397,8 +459,23 @@ proctype manager ()
 #else
   :: d_step { pc == TURN && unpublished -> unpublished = false; head = next; pc = COUNT }
 #endif
-  :: d_step { pc == TURN && !unpublished && n_outstanding > 0 -> w = 0; pc = LOOK }
-  :: d_step { pc == TURN && n_delivered == T -> stop = true; wanted = W; then = JOIN; pc = BITS }
+  :: d_step { pc == TURN && !unpublished && (n_outstanding > 0 || AWAITS_RETIREE) -> w = 0; pc = LOOK }
+  /* pool_ring_stop(): who sleeps, then who waits for something else than a task */
+#ifdef BUG_STOP_SLEEPERS
+  :: d_step { pc == TURN && n_delivered == T && !AWAITS_RETIREE -> stop = true; wanted = W; then = JOIN; pc = BITS }
+#else
+  :: d_step { pc == TURN && n_delivered == T && !AWAITS_RETIREE -> stop = true; wanted = W; then = ROUSE; pc = BITS }
+#endif
+  :: d_step { pc == ROUSE ->
+       if
+       :: alive[w] && status[w] == SLEEPING -> status[w] = AWAKE; waits_status[w] = false
+       :: else -> skip
+       fi;
+       w++;
+       if
+       :: w == W -> w = 0; pc = JOIN
+       :: else -> skip
+       fi }
 
   /* pool_ring_publish() */
   :: d_step { pc == COUNT ->
@@ -470,14 +547,30 @@ proctype manager ()
   /* each worker in turn; as one look, because there is another before it waits */
   :: d_step { pc == LOOK ->
        do
-       :: w < W && !gone[w] && seq[w] == taken[w] -> w++
+       :: w < W && !DEAD_NOW (w) && seq[w] == taken[w] -> w++
        :: else -> break
        od;
        if
        :: w == W -> w = 0; pc = (task < T && n_outstanding < S -> TURN : WAIT)
-       :: w < W && gone[w] -> pc = DEAD
-       :: w < W && !gone[w] -> take_results (w); pc = TAKEN
-       fi }
+       :: w < W && DEAD_NOW (w) -> pc = DEAD
+       :: w < W && !DEAD_NOW (w) -> take_results (w); pc = TAKEN
+       fi;
+#ifdef LEAVE
+       /* pool_ring_worker_leaves(); and another is made */
+       if
+       :: pc == TAKEN && left && !replaced ->
+          replaced = true;
+          start (W - 1);
+#ifndef BUG_LEAVER_COUNTED
+          up[0] = false;
+#endif
+#ifndef BUG_NO_WAKE_AFTER_LEAVING
+          wanted = W; then = TAKEN; pc = BITS
+#endif
+       :: else -> skip
+       fi
+#endif
+       }
 #ifdef BUG_TELL_EARLY
   :: d_step { pc == TAKEN -> seen = status[w]; pc = TELL }
   :: d_step { pc == TELL -> consumed[w] = taken[w];
@@ -531,7 +624,12 @@ proctype manager ()
        fi;
        i++ }
   :: d_step { pc == ORPHAN && i == S -> i = 0; seen = 0; pc = BIRTH }
-  :: d_step { pc == BIRTH -> start (w); w = 0; find_task (); pc = TURN }
+  :: d_step { pc == BIRTH ->
+       if
+       :: w == 0 && replaced -> skip
+       :: else -> start (w); left = false
+       fi;
+       w = 0; find_task (); pc = TURN }
 
   /* pool_ring_wait() */
 #ifdef BUG_BELL_LATE
@@ -555,15 +653,22 @@ proctype manager ()
        :: else -> pc = TURN
        fi }
   /* of a death, or of what a signal did, it hears in another way, which kicks it */
-  :: d_step { pc == WAITING && (!manager_waits || ANY_GONE || NEWS) -> manager_waits = false; pc = TURN }
+  :: d_step { pc == WAITING && (!manager_waits || ANY_DEAD || NEWS || MAY_RETIRE) -> manager_waits = false; pc = TURN }
 
+#ifdef LEAVE
+  :: d_step { pc == TURN && MAY_RETIRE -> retired[0] = true; pc = RETIRED }
+#endif
 #ifdef RETIRE
   :: d_step { pc == TURN && may_retire && alive[W - 1] -> may_retire = false; retired[W - 1] = true; pc = RETIRED }
+#endif
+#if defined (RETIRE) || defined (LEAVE)
   :: d_step { pc == RETIRED ->
        if
-       :: status[W - 1] == SLEEPING -> status[W - 1] = AWAKE; waits_status[W - 1] = false
+#ifndef BUG_RETIRE_QUIETLY
+       :: status[RETIREE] == SLEEPING -> status[RETIREE] = AWAKE; waits_status[RETIREE] = false
+#endif
 #ifdef BUG_WAKE_ANY
-       :: else -> status[W - 1] = AWAKE
+       :: else -> status[RETIREE] = AWAKE
 #else
        :: else -> skip
 #endif
@@ -586,7 +691,7 @@ proctype manager ()
        pc = BITS }
 #endif
 #endif
-  :: pc == JOIN && gone[0] && gone[W / 2] && gone[W - 1] -> break
+  :: pc == JOIN && OVER_WITH (0) && OVER_WITH (W / 2) && OVER_WITH (W - 1) -> break
   od
 }
 
