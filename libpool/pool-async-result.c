@@ -760,8 +760,8 @@ get_stream (PoolAsyncResult *self, guint stream)
  * [property@Manager:capture-output]. It is there for a call that failed and for one that took its worker down, too. Of a
  * call that was run again it is what the last attempt wrote; of a map what all items wrote, in their order.
  *
- * Returns: (transfer full) (nullable): the bytes, which may be none; %NULL if they were not captured, or as long as the
- *   call has not ended
+ * Returns: (transfer full) (nullable): the bytes, which may be none; %NULL if they were not captured, as long as the
+ *   call has not ended, or if there is no memory for them
  *
  * Since: 1.0
  */

@@ -133,8 +133,8 @@ pool_engine_log (PoolEngine *self, guint worker, const guint8 *record, gsize siz
 
   if (size > POOL_LOG_RECORD_MAX)
     return;
-  if (atomic_load (&self->log_bytes) + size <= WAITING_MAX)
-    event = g_try_malloc (sizeof *event + size);
+  event = atomic_load (&self->log_bytes) + size <= WAITING_MAX ? g_try_malloc (sizeof *event + size)
+                                                               : NULL;
   if (event == NULL)
     {
       self->n_logs_lost++;
@@ -158,7 +158,8 @@ pool_engine_take_output_locked (PoolEngine *self, PoolRecord *record)
 {
   PoolBackendClass *klass;
 
-  if (G_LIKELY ((record->flags & POOL_CALL_CAPTURE) == 0) || record->serial == 0 || self->backend == NULL)
+  if (G_LIKELY ((record->flags & POOL_CALL_CAPTURE) == 0) || record->serial == 0 ||
+      self->backend == NULL)
     return;
   klass = POOL_BACKEND_GET_CLASS (self->backend);
   if (klass->take_output != NULL)

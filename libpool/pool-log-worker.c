@@ -17,6 +17,9 @@
  * its macros are caught by a handler in any case.
  */
 
+/* A record that is too long for the way to the manager is tried again at half its length, down to this. */
+#define SHORTEST ((gsize) 4096)
+
 #define ALL_LEVELS (G_LOG_LEVEL_MASK | G_LOG_FLAG_FATAL | G_LOG_FLAG_RECURSION)
 
 static struct
@@ -58,18 +61,17 @@ send_record (GLogLevelFlags level, const GLogField *fields, gsize n_fields)
                            .task_name = worker.task->name,
                            .fields = fields,
                            .n_fields = MIN (n_fields, G_MAXUINT) };
-  gsize size = pool_log_record_size (&record);
-  g_autofree guint8 *data = g_malloc (MAX (size, 4096));
-  gboolean sent;
+  gsize size = MAX (pool_log_record_size (&record), SHORTEST);
+  g_autofree guint8 *data = g_try_malloc (size);
+  gboolean sent = FALSE;
 
   record.lost = atomic_exchange (&worker.lost, 0);
-  do
+  for (; data != NULL && !sent && size >= SHORTEST; size /= 2)
     {
-      size = pool_log_record_encode (&record, data, MAX (size, 4096));
-      sent = worker.send (data, size, worker.user_data);
-      size /= 2;
+      sent = worker.send (data, pool_log_record_encode (&record, data, size), worker.user_data);
+      if (!sent && errno != EMSGSIZE)
+        break;
     }
-  while (!sent && errno == EMSGSIZE && size >= 4096);
   if (!sent)
     atomic_fetch_add (&worker.lost, record.lost + 1);
   errno = saved_errno;

@@ -15,7 +15,7 @@ PoolOutput *pool_output_new (void);
 void pool_output_free (PoolOutput *self);
 /* of the chunk that begins at item @first; in place of what an earlier attempt at it wrote */
 void pool_output_set (PoolOutput *self, guint64 first, const PoolBackendOutput *output);
-/* in the order of the items; @stream: 0 or 1 */
+/* in the order of the items; @stream: 0 or 1; NULL: there is no memory */
 GBytes *pool_output_get (PoolOutput *self, guint stream);
 guint64 pool_output_get_lost (PoolOutput *self);
 

@@ -104,7 +104,9 @@ pool_output_get (PoolOutput *self, guint stream)
     return g_bytes_ref (
         ((Piece *) g_tree_node_value (g_tree_node_first (self->pieces)))->output.streams[stream]);
 
-  data = p = g_malloc (size);
+  data = p = g_try_malloc (size);
+  if (data == NULL)
+    return NULL;
   for (GTreeNode *node = g_tree_node_first (self->pieces); node != NULL;
        node = g_tree_node_next (node))
     {

@@ -40,6 +40,12 @@ struct _PoolForkCapture
 gboolean
 pool_fork_backend_open_reports (PoolForkBackend *self, gboolean logs, GError **error)
 {
+  self->report = g_try_malloc (POOL_LOG_RECORD_MAX);
+  if (self->report == NULL)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY, "No memory for a pool");
+      return FALSE;
+    }
   if (pool_report_open (self->report_fds) &&
       pool_local_backend_watch_fd (POOL_LOCAL_BACKEND (self), self->report_fds[0]))
     {
@@ -147,34 +153,46 @@ begin_capture (PoolForkBackend *self, const PoolReportHeader *header, const int 
   self->captures = capture;
 }
 
+/* A piece; what there is no memory for is counted. Returns as read(). */
+static gssize
+read_piece (PoolForkCapture *capture, guint i, gsize size)
+{
+  PoolBuffer *buffer = &capture->streams[i];
+  guint8 *place = buffer->len < POOL_OUTPUT_MAX ? pool_buffer_try_reserve (buffer, size) : NULL;
+  guint8 scratch[4096];
+  gsize kept;
+  gssize n;
+
+  if (place == NULL)
+    {
+      n = read (capture->fds[i], scratch, MIN (size, sizeof scratch));
+      capture->lost += MAX (n, 0);
+      return n;
+    }
+  buffer->len -= size;
+  n = read (capture->fds[i], place, size);
+  kept = MIN ((gsize) MAX (n, 0), POOL_OUTPUT_MAX - buffer->len);
+  buffer->len += kept;
+  capture->lost += MAX (n, 0) - kept;
+  return n;
+}
+
 /* What there is now, but no more than @limit. */
 static void
 read_stream (PoolForkCapture *capture, guint i, gsize limit)
 {
-  PoolBuffer *buffer = &capture->streams[i];
-
   while (capture->fds[i] >= 0 && limit > 0)
     {
-      gsize size = MIN (limit, READ_PIECE), room;
-      gssize n;
+      gssize n = read_piece (capture, i, MIN (limit, READ_PIECE));
 
-      pool_buffer_reserve (buffer, size);
-      buffer->len -= size;
-      n = read (capture->fds[i], buffer->data + buffer->len, size);
       if (n < 0 && errno == EINTR)
         continue;
       if (n < 0 && errno == EAGAIN)
         return;
       if (n <= 0)
-        {
-          /* nobody can write to it any more */
-          close_stream (capture, i);
-          return;
-        }
-      limit -= n;
-      room = POOL_OUTPUT_MAX - buffer->len;
-      buffer->len += MIN ((gsize) n, room);
-      capture->lost += (gsize) n - MIN ((gsize) n, room);
+        close_stream (capture, i); /* nobody can write to it any more */
+      else
+        limit -= n;
     }
 }
 
@@ -190,7 +208,7 @@ static void
 finish_stream (PoolForkCapture *capture, guint i, PoolBackendOutput *output)
 {
   PoolBuffer *buffer = &capture->streams[i];
-  guint8 *data;
+  guint8 *data, *shorter;
   gsize size;
   int left = 0;
 
@@ -200,8 +218,8 @@ finish_stream (PoolForkCapture *capture, guint i, PoolBackendOutput *output)
   if (buffer->len == 0)
     return;
   data = pool_buffer_steal (buffer, &size);
-  data = g_realloc (data, size);
-  output->streams[i] = g_bytes_new_take (data, size);
+  shorter = g_try_realloc (data, size);
+  output->streams[i] = g_bytes_new_take (shorter != NULL ? shorter : data, size);
 }
 
 /* @worker: -1: whichever has it */
@@ -277,11 +295,6 @@ pool_fork_backend_read_reports (PoolLocalBackend *local)
   PoolForkBackend *self = POOL_FORK_BACKEND (local);
 
   if (self->report_fds[0] < 0)
-    return;
-  if (self->report == NULL)
-    self->report = g_try_malloc (POOL_LOG_RECORD_MAX);
-  /* it will be tried again: what was sent waits in the socket */
-  if (self->report == NULL)
     return;
   for (guint i = 0; i < REPORTS_MAX; i++)
     {

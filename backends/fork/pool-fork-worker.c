@@ -424,7 +424,7 @@ begin_capture (Worker *self, const PoolRingSlot *slot, PoolCapture *capture)
   if (pool_capture_begin (capture, self->report_fd, &header, &error))
     return TRUE;
   g_prefix_error (&error, "Task %" G_GUINT64_FORMAT " was not run: ", slot->id);
-  publish_error (self, slot, error, 0);
+  publish_error (self, slot, error, (PoolTiming){ 0 });
   return FALSE;
 }
 

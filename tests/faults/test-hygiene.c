@@ -73,7 +73,7 @@ assert_clean_worker (int pid, GHashTable *sockets)
 
   g_assert_cmpuint (count_shared (pid, sockets), ==, 0);
   g_assert_cmpstr (g_hash_table_lookup (fds, GINT_TO_POINTER (0)), ==, "/dev/null");
-  /* its doorbell; where it was exec'd, the pool's memory; and its end of the socket for log records */
+  /* its doorbell, the socket for what it logs, and the pool's memory where it was exec'd */
   g_assert_cmpuint (g_hash_table_size (fds), <=, 6);
 }
 
