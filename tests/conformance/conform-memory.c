@@ -256,6 +256,31 @@ test_large_program (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* A worker that may open hardly anything, and that not everybody may look at, is held to its limit all the same. */
+static void
+test_sandbox (Fixture *fixture, gconstpointer data)
+{
+  static const char *const ways[] = { "g-malloc", "calloc", "forget-errno", "shared" };
+  PoolManager *pool = conform_new ();
+
+  g_object_set (pool, "memory-limit", (guint64) LIMIT_MIB * 1024, "sandbox", POOL_SANDBOX_STRICT, NULL);
+  if (!pool_manager_start (pool, NULL))
+    {
+      g_test_skip ("there is no sandbox");
+      g_object_unref (pool);
+      return;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (pool_manager_apply (pool, "conform.allocate", allocate (ways[i], HOARD_MIB), NULL, NULL, &error));
+      assert_out_of_memory (error);
+    }
+  still_works (pool);
+  conform_end (pool);
+}
+
 static void
 test_initializer (Fixture *fixture, gconstpointer data)
 {
@@ -361,6 +386,7 @@ conform_add_memory (void)
     return;
   conform_add ("memory/own-error", test_own_error);
   conform_add ("memory/other-crash", test_other_crash);
+  conform_add ("memory/sandbox", test_sandbox);
   conform_add ("memory/initializer", test_initializer);
   conform_add ("memory/tiny", test_tiny);
 }
