@@ -184,8 +184,7 @@ prepare_worker (PoolForkBackend *self, guint worker, gboolean first)
   PoolForkWorker *info = &self->workers[worker];
 
   *info = (PoolForkWorker){ .incarnation = ++self->next_incarnation };
-  pool_memory_watch_init (&info->memory);
-  memset (pool_shm_memory (self->shm, worker), 0, sizeof (PoolShmMemory));
+  pool_fork_backend_begin_memory (self, worker);
   /* 30 bits of it fit into a slot's word */
   self->next_incarnation &= (1u << 30) - 1;
   pool_local_backend_add_worker (POOL_LOCAL_BACKEND (self), worker, info->incarnation, first);
@@ -330,28 +329,6 @@ pool_fork_backend_punish (PoolLocalBackend *local, guint worker)
   pool_fork_backend_kill_worker (POOL_BACKEND (local), worker, SIGKILL);
 }
 
-/* --- memory --- */
-
-static guint64
-pool_fork_backend_get_memory (PoolBackend *backend, guint worker)
-{
-  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
-  PoolForkWorker *info = &self->workers[worker];
-  guint64 start = pool_shm_memory (self->shm, worker)->start, now;
-
-  if (info->pid == 0)
-    return 0;
-  now = pool_memory_watch_read (&info->memory, info->pid, start + self->shm->header->memory_limit);
-  return now - MIN (start, now);
-}
-
-static gboolean
-ran_out_of_memory (PoolForkBackend *self, const PoolControlMessage *message)
-{
-  return message->type == POOL_CONTROL_EXITED && (message->signum != 0 || message->status != 0) &&
-         atomic_load (&pool_shm_memory (self->shm, message->worker)->ran_out) != 0;
-}
-
 /* --- ends of workers --- */
 
 static PoolDownReason
@@ -359,7 +336,7 @@ why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMe
 {
   if (message->type == POOL_CONTROL_FAILED)
     return POOL_DOWN_REASON_NOT_STARTED;
-  if (info->up && ran_out_of_memory (self, message))
+  if (info->up && pool_fork_backend_ran_out_of_memory (self, message))
     return POOL_DOWN_REASON_OUT_OF_MEMORY;
   if (self->stopping || info->asked)
     return POOL_DOWN_REASON_ASKED;
@@ -379,10 +356,10 @@ explain_bad_start (PoolForkBackend *self, const PoolForkWorker *info, const Pool
     return g_error_new (info->start_error->domain, info->start_error->code,
                         info->no_sandbox ? "could not be sandboxed: %s" : "failed in its initializer: %s",
                         info->start_error->message);
-  if (ran_out_of_memory (self, message))
+  if (pool_fork_backend_ran_out_of_memory (self, message))
     return g_error_new (POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY,
                         "ran out of memory before it was ready: memory-limit is %" G_GUINT64_FORMAT " KiB",
-                        self->shm->header->memory_limit);
+                        POOL_BACKEND (self)->engine->settings.backend.memory_limit);
   if (message->signum != 0)
     return g_error_new (POOL_ERROR, POOL_ERROR_WORKER_LOST,
                         "was killed by signal %d (%s) before it was ready", message->signum,

@@ -61,6 +61,11 @@ struct _PoolForkBackend
 gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
                                          guint n_workers, guint32 incarnation, GError **error);
 
+/* What workers have of memory, where that has a limit (pool-fork-memory.c) */
+void pool_fork_backend_begin_memory (PoolForkBackend *self, guint worker);
+guint64 pool_fork_backend_get_memory (PoolBackend *backend, guint worker);
+gboolean pool_fork_backend_ran_out_of_memory (PoolForkBackend *self, const PoolControlMessage *message);
+
 /* What workers send beside results (pool-fork-reports.c). @logs: there are log records among it */
 gboolean pool_fork_backend_open_reports (PoolForkBackend *self, gboolean logs, GError **error);
 void pool_fork_backend_close_reports (PoolForkBackend *self);
