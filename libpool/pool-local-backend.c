@@ -305,6 +305,7 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
   PoolRingWorkerWords *words;
   guint64 progress;
   guint32 current;
+  guint started;
 
   *info = (PoolBackendWorker){ 0 };
   if (self->slots == NULL || worker >= self->ring.max_workers)
@@ -319,10 +320,10 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
       !pool_ring_worker_runs (&self->ring, worker, current - 1))
     return;
   info->handle = self->slots[current - 1].handle;
-  if (pool_progress_serial (progress) != progress_serial (info->handle) ||
-      pool_progress_started (progress) == 0)
+  started = pool_progress_current (progress, progress_serial (info->handle));
+  if (started == 0)
     return;
-  info->item = pool_progress_started (progress) - 1;
+  info->item = started - 1;
   info->since = MIN (atomic_load (&words->since), pool_now_ns ()) / 1000;
 }
 

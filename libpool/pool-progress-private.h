@@ -142,6 +142,18 @@ pool_progress_finish (PoolProgress *self)
 }
 
 /*
+ * Manager: the item that the batch @serial is in + 1, or 0: it has not begun, or has come to its end. Only 16 bits tell one batch
+ * from another, so until a worker begins a batch, the word of its last one may be taken for it: that one is at its end.
+ */
+static inline guint
+pool_progress_current (guint64 word, guint16 serial)
+{
+  if (pool_progress_serial (word) != serial || pool_progress_end (word) == POOL_PROGRESS_FINISHED)
+    return 0;
+  return pool_progress_started (word);
+}
+
+/*
  * Manager: dooms the batch @serial if it is in its item @item (< 0: any) and not at its end. Returns that item + 1, or 0.
  */
 static inline guint

@@ -95,6 +95,25 @@ test_take_back (void)
   g_assert_cmpuint (pool_progress_take_back (&progress, 2, 2), ==, 0);
 }
 
+static void
+test_current (void)
+{
+  PoolProgress progress;
+
+  atomic_init (&progress, 0);
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 0), ==, 0);
+  pool_progress_begin (&progress, 6, 2);
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 6), ==, 0);
+  g_assert_true (pool_progress_next (&progress, 2, 0));
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 6), ==, 1);
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 5), ==, 0);
+  g_assert_true (pool_progress_next (&progress, 2, 1));
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 6), ==, 2);
+  /* the hand-out of 65536 tasks later has this number too, and has not begun */
+  g_assert_true (pool_progress_finish (&progress));
+  g_assert_cmpuint (pool_progress_current (atomic_load (&progress), 6), ==, 0);
+}
+
 /* --- two threads --- */
 
 #define MAX_ITEMS 250
@@ -213,6 +232,7 @@ main (int argc, char **argv)
   g_test_add_func ("/progress/alone", test_alone);
   g_test_add_func ("/progress/most-items", test_most_items);
   g_test_add_func ("/progress/take-back", test_take_back);
+  g_test_add_func ("/progress/current", test_current);
   g_test_add_func ("/progress/hammer", test_hammer);
   return g_test_run ();
 }
