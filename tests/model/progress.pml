@@ -190,7 +190,8 @@ inline forget ()
 #define BATCH_OF(s) (sent - 1 - (sent - 1 - (s)) % S)
 #define HAS_CLAIMED(s) (word[s] == RUNNING)
 
-#define MAY_SPLIT (HAS_CLAIMED (wanted % S) && serial == SERIAL (wanted) && end == n_items[wanted] && started > 0 && started < end)
+#define IS_RUN(b) (HAS_CLAIMED ((b) % S) && serial == SERIAL (b) && started > 0)
+#define MAY_SPLIT (IS_RUN (wanted) && end == n_items[wanted] && started < end)
 
 /* pool_progress_doom() refuses */
 #ifdef BUG_DOOM_ANY_SERIAL

@@ -6,8 +6,8 @@
 #include <sched.h>
 
 /*
- * What manager and workers say to each other beside tasks and results: that a worker takes no more of them, is let go of, may start
- * a task, or that its task is to know something.
+ * What manager and workers say to each other beside tasks and results: that a worker takes no more of them, is let go of, may
+ * start a task, or that its task is to know something.
  */
 
 typedef struct
