@@ -109,6 +109,13 @@ tell_soft (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const PoolB
       ->notify (self->backend, worker->id, now->handle, now->item, POOL_NOTICE_SOFT_TIMEOUT);
 }
 
+/* MIN() would call twice what it is given. */
+static inline gint64
+earlier (gint64 a, gint64 b)
+{
+  return a < b ? a : b;
+}
+
 /* When a task that starts now could first have run too long. */
 static gint64
 soonest (PoolEngine *self, gint64 time)
@@ -220,7 +227,7 @@ check_worker (PoolEngine *self, PoolWorker *worker, gint64 time, guint *n_limite
   if (record->flags & POOL_CALL_LIMITED)
     {
       ++*n_limited;
-      next = MIN (next, check_limits (self, worker, record, &now, time));
+      next = earlier (next, check_limits (self, worker, record, &now, time));
     }
   return next;
 }
@@ -292,14 +299,14 @@ pool_engine_check_time_locked (PoolEngine *self)
       PoolWorker *worker = self->workers->pdata[i];
 
       if (worker != NULL && worker->up)
-        next = MIN (next, check_worker (self, worker, time, &n_limited));
+        next = earlier (next, check_worker (self, worker, time, &n_limited));
     }
   /* those that wait to be started: one of them could start now */
   if (self->n_limited > n_limited)
     next = MIN (next, soonest (self, time));
   if (self->n_unplaced > 0)
     next = MIN (next, time + UNPLACED_US);
-  next = MIN (next, check_lost (self, time));
+  next = earlier (next, check_lost (self, time));
   if (self->idle_check_at != 0 && time >= self->idle_check_at)
     pool_engine_scale_down_locked (self, time);
   if (self->idle_check_at != 0)
