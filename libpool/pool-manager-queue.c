@@ -261,16 +261,17 @@ explain_nothing (PoolManager *self, gboolean waited, GError **error)
 }
 
 static GVariant *
-open_result (PoolAsyncResult *result, GError **error)
+open_result (PoolManager *self, PoolAsyncResult *result, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   GVariant *value = pool_async_result_get (result, 0, &local_error);
 
   if (value != NULL)
     return value;
-  /* the worker was not replaced, or the whole pool went: say it in the words of a queue */
+  /* the worker was not replaced, or the whole pool went, not only this item: say it in the words of a queue */
   if (g_error_matches (local_error, POOL_ERROR, POOL_ERROR_RESTART_FREQ) ||
-      g_error_matches (local_error, POOL_ERROR, POOL_ERROR_TERMINATED))
+      (g_error_matches (local_error, POOL_ERROR, POOL_ERROR_TERMINATED) &&
+       pool_manager_get_state (self) > POOL_STATE_CLOSE))
     local_error->code = POOL_ERROR_WORKERS_GONE;
   g_propagate_error (error, g_steal_pointer (&local_error));
   return NULL;
@@ -310,7 +311,7 @@ pool_manager_get (PoolManager *self, double timeout, GError **error)
     explain_nothing (self, self->queue.results.head != NULL || self->queue.feeding, error);
   pool_engine_unlock (self->engine);
 
-  return result != NULL ? open_result (result, error) : NULL;
+  return result != NULL ? open_result (self, result, error) : NULL;
 }
 
 static gboolean
@@ -374,7 +375,7 @@ pool_manager_get_all (PoolManager *self, GError **error)
     }
   pool_engine_unlock (self->engine);
   if (failed != NULL)
-    return open_result (failed, error);
+    return open_result (self, failed, error);
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
   while ((result = g_queue_pop_head (&results)) != NULL)

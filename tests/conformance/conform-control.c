@@ -207,6 +207,24 @@ test_terminate_job (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* One item of the queue that is ended says nothing of the workers. */
+static void
+test_terminate_put (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started_with ("target", "conform.nap", "processes", 1, NULL);
+  g_autoptr (GPtrArray) workers = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (pool_manager_put (pool, g_variant_new ("(d)", 20.0), -1, NULL));
+  await_running (pool, 1);
+  workers = pool_manager_get_workers (pool);
+  g_assert_true (pool_manager_terminate_job (pool, pool_worker_info_get_pid (workers->pdata[0]), SIGTERM, &error));
+  g_assert_null (pool_manager_get (pool, 20, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_TERMINATED);
+  still_works (pool);
+  conform_end (pool);
+}
+
 /* --- what comes first --- */
 
 static PoolApplyResult *
@@ -468,6 +486,7 @@ conform_add_control (void)
     {
       conform_add ("control/terminate-deaf", test_terminate_deaf);
       conform_add ("control/terminate-job", test_terminate_job);
+      conform_add ("control/terminate-put", test_terminate_put);
     }
   conform_add ("control/priority", test_priority);
   conform_add ("control/ageing", test_ageing);
