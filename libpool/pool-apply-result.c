@@ -208,6 +208,25 @@ check_capture (PoolEngine *engine, GError **error)
   return FALSE;
 }
 
+/* A large argument is written without the lock. FALSE: the pool has started anew meanwhile, with other memory. */
+static gboolean
+write_unlocked (PoolEngine *engine, PoolRecord *record, const PoolArgument *argument)
+{
+  g_autoptr (PoolBackend) backend = g_object_ref (engine->backend);
+
+  pool_engine_unlock (engine);
+  write_argument (argument, (guint8 *) record->data);
+  pool_engine_lock (engine);
+  if (G_LIKELY (engine->backend == backend))
+    return TRUE;
+  if (record->owns_payload == 2)
+    POOL_BACKEND_GET_CLASS (backend)->free_payload (backend, (guint8 *) record->data);
+  else
+    g_free ((guint8 *) record->data);
+  record->owns_payload = 0;
+  return FALSE;
+}
+
 static gboolean
 submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argument, GError **error)
 {
@@ -234,9 +253,8 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
     write_argument (argument, data);
   else
     {
-      pool_engine_unlock (engine);
-      write_argument (argument, data);
-      pool_engine_lock (engine);
+      if (!write_unlocked (engine, &self->record, argument))
+        return submit_locked (self, task, argument, error);
       if (!pool_engine_check_submit (engine, error))
         {
           pool_engine_free_payload (engine, &self->record);

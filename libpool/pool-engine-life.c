@@ -63,12 +63,20 @@ pool_engine_lookup (PoolEngine *self, const char *task, guint *function, GError 
   return FALSE;
 }
 
+typedef struct
+{
+  PoolEngine *engine;
+  guint life;
+} PoolEngineLife;
+
+/* The workers of one life of the pool, which may be in its next by now. */
 static gboolean
 all_gone (gpointer data)
 {
-  PoolEngine *self = data;
+  PoolEngineLife *life = data;
+  PoolEngine *self = life->engine;
 
-  return self->state == POOL_STATE_JOINED ||
+  return self->state == POOL_STATE_JOINED || self->life != life->life ||
          (self->stopping && self->ledger.n_records == 0 &&
           POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend) == 0);
 }
@@ -78,10 +86,11 @@ static void
 undo_start_locked (PoolEngine *self)
 {
   gboolean threads = self->settings.threads;
+  PoolEngineLife life = { self, self->life };
 
   self->settings.threads = FALSE;
   pool_engine_terminate (self);
-  pool_engine_wait_locked (self, NULL, all_gone, self, -1);
+  pool_engine_wait_locked (self, NULL, all_gone, &life, -1);
   POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
   self->settings.threads = threads;
   self->backend = NULL;
@@ -402,13 +411,12 @@ pool_engine_get_workers (PoolEngine *self)
 
 /* --- again --- */
 
-/* Lets go of the backend of a pool that is at its end, whatever state it is in. */
+/* Lets go of the backend of a pool that is at its end, whatever state it is in. The lock is given up meanwhile. */
 static void
-drop_backend (PoolEngine *self)
+drop_backend_locked (PoolEngine *self)
 {
   PoolBackend *old;
 
-  pool_engine_lock (self);
   pool_engine_terminate (self);
   self->state = POOL_STATE_JOINED;
   POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
@@ -421,23 +429,46 @@ drop_backend (PoolEngine *self)
     }
   self->n_alive = self->n_leaving = 0;
   g_queue_clear (&self->leavers);
-  pool_engine_clear_lost (self);
   pool_engine_wake_locked (self, NULL);
-  pool_engine_unlock (self);
+  pool_engine_stop_thread_locked (self);
+  pool_engine_settle_locked (self);
+  pool_engine_stop_time_locked (self);
 
-  pool_engine_stop_thread (self);
-  /* threads that never ended keep what they need of it */
   old = g_steal_pointer (&self->backend);
-  g_ptr_array_add (self->old_backends, old);
+  /* threads that have not ended keep what they need of it */
+  if (self->flags & POOL_BACKEND_CAN_KILL)
+    pool_engine_defer_locked (self, g_object_unref, old);
+  else
+    g_ptr_array_add (self->old_backends, old);
+}
+
+static gboolean
+begin_restart_locked (PoolEngine *self, GError **error)
+{
+  if (self->restarting)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE, "The pool is being restarted by another thread");
+      return FALSE;
+    }
+  self->restarting = TRUE;
+  drop_backend_locked (self);
+  self->life++;
+  self->n_abandoned = self->n_stand_ins = 0;
+  self->stopping = self->watched = FALSE;
+  self->n_failed_starts = self->restarts_in_window = self->n_bad_exits = 0;
+  g_clear_error (&self->broken);
+  return TRUE;
 }
 
 /*
  * New workers. A pool that runs replaces its workers one by one, each after its task; one that has ended, or broke, starts
- * anew with @fresh.
+ * anew with @fresh. Meanwhile it is as one that was joined, for all other threads.
  */
 gboolean
 pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **error)
 {
+  gboolean ok;
+
   pool_engine_lock (self);
   if (self->state == POOL_STATE_RUN)
     {
@@ -454,19 +485,21 @@ pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **error)
       g_object_unref (fresh);
       return TRUE;
     }
+  ok = begin_restart_locked (self, error);
   pool_engine_unlock (self);
+  if (!ok)
+    {
+      g_object_unref (fresh);
+      return FALSE;
+    }
 
-  drop_backend (self);
+  ok = pool_engine_start (self, fresh, error);
   pool_engine_lock (self);
-  self->state = POOL_STATE_NEW;
-  self->stopping = self->quit = self->watched = FALSE;
-  self->n_failed_starts = self->restarts_in_window = self->n_bad_exits = 0;
-  g_clear_error (&self->broken);
-  if (self->wake_fd >= 0)
-    close (self->wake_fd);
-  self->wake_fd = -1;
+  if (!ok)
+    self->state = POOL_STATE_NEW;
+  self->restarting = FALSE;
   pool_engine_unlock (self);
-  return pool_engine_start (self, fresh, error);
+  return ok;
 }
 
 /* --- the end --- */
@@ -514,9 +547,11 @@ pool_engine_terminate (PoolEngine *self)
 gboolean
 pool_engine_join (PoolEngine *self, double timeout, GError **error)
 {
+  PoolEngineLife life = { self, 0 };
   gboolean gone;
 
   pool_engine_lock (self);
+  life.life = self->life;
   if (self->state == POOL_STATE_JOINED || self->backend == NULL)
     {
       self->state = POOL_STATE_JOINED;
@@ -524,13 +559,15 @@ pool_engine_join (PoolEngine *self, double timeout, GError **error)
       return TRUE;
     }
 
-  gone = pool_engine_wait_locked (self, NULL, all_gone, self, pool_engine_deadline (timeout));
-  if (gone && self->state != POOL_STATE_JOINED)
+  gone = pool_engine_wait_locked (self, NULL, all_gone, &life, pool_engine_deadline (timeout));
+  if (gone && self->life == life.life && self->state != POOL_STATE_JOINED)
     {
       self->state = POOL_STATE_JOINED;
       POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
       pool_engine_wake_locked (self, NULL);
     }
+  if (gone && self->life == life.life)
+    pool_engine_stop_thread_locked (self);
   pool_engine_unlock (self);
 
   if (!gone)
@@ -539,7 +576,6 @@ pool_engine_join (PoolEngine *self, double timeout, GError **error)
                    "Workers were still there after %g s", timeout);
       return FALSE;
     }
-  pool_engine_stop_thread (self);
   pool_dispatcher_run (self->dispatcher);
   return TRUE;
 }
@@ -561,7 +597,7 @@ pool_engine_abandon (PoolEngine *self)
       POOL_BACKEND_GET_CLASS (self->backend)->finish (self->backend);
       pool_engine_wake_locked (self, NULL);
     }
+  pool_engine_stop_thread_locked (self);
   pool_engine_unlock (self);
-  pool_engine_stop_thread (self);
   pool_dispatcher_close (self->dispatcher);
 }

@@ -139,7 +139,11 @@ struct _PoolEngine
   GMutex lock; /* of everything below, unless said otherwise */
   PoolState state;
   PoolBackend *backend;
-  GPtrArray *old_backends; /* from before a restart */
+  GPtrArray *old_backends; /* from before a restart, whose threads may still be there */
+  guint life;              /* how often it started anew */
+  gboolean restarting;     /* one thread is at it */
+  guint n_ending;          /* engine's threads that are waited for */
+  GCond settled;           /* what a restart waits for has changed */
   PoolBackendFlags flags;
   PoolFunctionTable *functions;
   PoolLedger ledger;
@@ -183,7 +187,6 @@ struct _PoolEngine
 
   GThread *thread;
   int wake_fd;
-  gboolean quit;
   GSource *source, *timer_source; /* without a thread */
   gboolean timer_fired; /* the pump saw it; only the pump's */
   _Atomic guint activity; /* calls of the program, for the thread to see that somebody is at it; no lock */
@@ -322,7 +325,10 @@ void pool_engine_watch_locked (PoolEngine *self);
 gboolean pool_engine_dispatch_locked (PoolEngine *self);
 gboolean pool_engine_open_fds (PoolEngine *self, GError **error);
 gboolean pool_engine_start_thread (PoolEngine *self, GError **error);
-void pool_engine_stop_thread (PoolEngine *self);
+void pool_engine_stop_thread_locked (PoolEngine *self);
+gboolean pool_engine_is_own_thread_locked (PoolEngine *self);
+void pool_engine_settle_locked (PoolEngine *self);
+void pool_engine_stop_time_locked (PoolEngine *self);
 
 static inline gboolean
 pool_job_is_done (PoolJob *job)

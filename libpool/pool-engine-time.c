@@ -284,6 +284,15 @@ pool_engine_clear_lost (PoolEngine *self)
 
 /* --- all of it --- */
 
+/* Nothing is to happen at a time any more. */
+void
+pool_engine_stop_time_locked (PoolEngine *self)
+{
+  set_timer (self, 0);
+  self->idle_check_at = 0;
+  pool_engine_clear_lost (self);
+}
+
 void
 pool_engine_check_time_locked (PoolEngine *self)
 {

@@ -40,6 +40,7 @@ struct _PoolWaiter
   PoolJob *job; /* NULL: for anything that happens */
   GCond cond;
   gboolean woken;
+  GThread *thread;
 };
 
 /* The engine whose tasks a thread runs. */
@@ -207,6 +208,8 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
     sleep_on_fds (self, klass, kicks, timeout);
   pool_engine_lock (self);
   self->pump = NULL;
+  if (G_UNLIKELY (self->restarting))
+    g_cond_broadcast (&self->settled);
   if (G_UNLIKELY (self->timer_fired))
     pool_engine_check_time_locked (self);
   self->timer_fired = FALSE;
@@ -248,7 +251,7 @@ gboolean
 pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
                          gint64 deadline)
 {
-  PoolWaiter waiter = { NULL, job, { 0 }, FALSE };
+  PoolWaiter waiter = { NULL, job, { 0 }, FALSE, g_thread_self () };
   gboolean pumped = FALSE, in_task, result;
 
   if (ready (data))
@@ -310,7 +313,7 @@ look_after (PoolEngine *self, gboolean fd_ready, gboolean timer_fired)
   gboolean quit;
 
   pool_engine_lock (self);
-  quit = self->quit;
+  quit = self->thread != g_thread_self ();
   if (self->backend != NULL && self->state != POOL_STATE_JOINED)
     {
       if (fd_ready)
@@ -440,18 +443,17 @@ pool_engine_start_thread (PoolEngine *self, GError **error)
   return TRUE;
 }
 
-/* Called without the lock. */
+/* Called with the lock held, and gives it up meanwhile: by then the pool may have started anew, with another thread. */
 void
-pool_engine_stop_thread (PoolEngine *self)
+pool_engine_stop_thread_locked (PoolEngine *self)
 {
-  GThread *thread;
-  GSource *source, *timer_source;
+  GThread *thread = g_steal_pointer (&self->thread);
+  GSource *source = g_steal_pointer (&self->source);
+  GSource *timer_source = g_steal_pointer (&self->timer_source);
 
-  pool_engine_lock (self);
-  self->quit = TRUE;
-  thread = g_steal_pointer (&self->thread);
-  source = g_steal_pointer (&self->source);
-  timer_source = g_steal_pointer (&self->timer_source);
+  if (thread == NULL && source == NULL)
+    return;
+  self->n_ending++;
   kick_thread (self);
   pool_engine_unlock (self);
 
@@ -462,10 +464,28 @@ pool_engine_stop_thread (PoolEngine *self)
       g_source_destroy (timer_source);
       g_source_unref (timer_source);
     }
-  if (thread == NULL)
-    return;
   if (thread == g_thread_self ())
     g_thread_unref (thread); /* a callback in it let go of the pool: it ends by itself */
-  else
+  else if (thread != NULL)
     g_thread_join (thread);
+
+  pool_engine_lock (self);
+  self->n_ending--;
+  g_cond_broadcast (&self->settled);
+}
+
+/* Is this a callback in the engine's thread, or in one that does its work? */
+gboolean
+pool_engine_is_own_thread_locked (PoolEngine *self)
+{
+  return self->thread == g_thread_self () ||
+         (self->pump != NULL && self->pump->thread == g_thread_self ());
+}
+
+/* Waits, for a restart, until no thread is in the old backend any more. */
+void
+pool_engine_settle_locked (PoolEngine *self)
+{
+  while (self->pump != NULL || self->n_ending > 0)
+    g_cond_wait (&self->settled, &self->lock);
 }

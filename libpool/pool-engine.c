@@ -26,6 +26,7 @@ pool_engine_new (void)
 
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
+  g_cond_init (&self->settled);
   self->generation = pool_fork_generation ();
   self->dispatcher = pool_dispatcher_new ();
   self->functions = pool_function_table_new ();
@@ -93,6 +94,7 @@ pool_engine_unref (PoolEngine *self)
   g_clear_error (&self->broken);
   g_free (self->statistics);
   pool_dispatcher_unref (self->dispatcher);
+  g_cond_clear (&self->settled);
   g_mutex_clear (&self->lock);
   g_free (self);
 }

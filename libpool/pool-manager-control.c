@@ -119,9 +119,9 @@ check_restart (PoolManager *self, GError **error)
                          "This pool belongs to the process that this one was forked from");
   else if (engine->state == POOL_STATE_NEW || engine->backend == NULL)
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_NOT_STARTED, "The pool has not been started");
-  else if (engine->thread == g_thread_self ())
+  else if (pool_engine_is_own_thread_locked (engine))
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE,
-                         "A pool cannot be restarted from a callback in its own thread");
+                         "A pool cannot be restarted from a callback in its own thread, or in one that waits for it");
   else
     return TRUE;
   return FALSE;
@@ -136,8 +136,8 @@ check_restart (PoolManager *self, GError **error)
  * nothing. One that was closed, terminated, joined or broke starts anew; tasks that it still has fail with
  * %POOL_ERROR_TERMINATED.
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if [property@Manager:allow-restart] is not set, %POOL_ERROR_NOT_STARTED,
- *   or an error of [method@Manager.start]
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if [property@Manager:allow-restart] is not set or another thread is
+ *   restarting the pool, %POOL_ERROR_NOT_STARTED, or an error of [method@Manager.start]
  *
  * Since: 1.0
  */
@@ -176,7 +176,7 @@ pool_manager_did_start_ok (PoolManager *self)
   g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
 
   pool_engine_lock (self->engine);
-  if (self->engine->backend != NULL && !self->engine->orphan)
+  if (self->engine->backend != NULL && !self->engine->orphan && self->engine->state != POOL_STATE_JOINED)
     pool_engine_dispatch_locked (self->engine);
   ok = self->engine->state != POOL_STATE_NEW && self->engine->state != POOL_STATE_BROKEN &&
        self->engine->n_bad_exits == 0;

@@ -340,6 +340,52 @@ test_restart (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* What is done to a pool while another thread has it start anew finds an ended pool, or one that runs. */
+static gpointer
+use_meanwhile (gpointer data)
+{
+  PoolManager *pool = data;
+  const gsize size = 1000000;
+  g_autofree guint8 *bytes = g_malloc0 (size);
+
+  for (guint i = 0; i < 30; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GError) call_error = NULL;
+      g_autoptr (GBytes) reply = NULL;
+
+      pool_manager_terminate (pool, NULL);
+      pool_manager_join (pool, 20, NULL);
+      pool_manager_did_start_ok (pool);
+      if (pool_manager_start (pool, &error))
+        g_assert_not_reached ();
+      g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+      g_clear_error (&error);
+      if (!pool_manager_restart (pool, &error))
+        g_assert_error (error, POOL_ERROR, POOL_ERROR_STATE);
+      reply = pool_manager_apply_bytes (pool, "conform.bytes-echo", bytes, size, NULL, NULL, &call_error);
+      g_assert_true (reply != NULL || g_error_matches (call_error, POOL_ERROR, POOL_ERROR_CLOSED) ||
+                     g_error_matches (call_error, POOL_ERROR, POOL_ERROR_TERMINATED));
+    }
+  return NULL;
+}
+
+static void
+test_restart_meanwhile (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started_with ("allow-restart", TRUE, NULL);
+  GThread *threads[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("meanwhile", use_meanwhile, pool);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  if (pool_manager_get_state (pool) != POOL_STATE_RUN)
+    g_assert_true (pool_manager_restart (pool, NULL));
+  still_works (pool);
+  conform_end (pool);
+}
+
 static void
 test_restart_forbidden (Fixture *fixture, gconstpointer data)
 {
@@ -421,6 +467,9 @@ conform_add_size (void)
   conform_add ("size/autoscale", test_autoscale);
   conform_add ("size/bad", test_bad_sizes);
   conform_add ("size/restart", test_restart);
+  /* a program with threads cannot fork workers from itself */
+  if (g_strcmp0 (g_getenv ("POOL_TEST_START_METHOD"), "fork") != 0)
+    conform_add ("size/restart-meanwhile", test_restart_meanwhile);
   conform_add ("size/restart-forbidden", test_restart_forbidden);
   if (conform_isolates)
     {
