@@ -8,7 +8,7 @@
 #define RETRIES_ENOUGH 50
 
 NemesisCounts nemesis_counts;
-_Atomic guint nemesis_n_callbacks_due;
+_Atomic guint nemesis_n_callbacks_due, nemesis_n_listeners;
 
 static _Atomic gint64 next_number = 1;
 static _Atomic guint next_call = 1;
@@ -16,7 +16,7 @@ static _Atomic guint next_call = 1;
 /* --- what is asked --- */
 
 void
-nemesis_item_init (NemesisItem *item, GRand *rand, gboolean lone)
+nemesis_item_init (NemesisItem *item, NemesisPool *pool, GRand *rand, gboolean lone)
 {
   static const int signals[] = { SIGKILL, SIGSEGV, SIGTERM, SIGABRT };
   int luck = g_rand_int_range (rand, 0, 1000);
@@ -46,6 +46,20 @@ nemesis_item_init (NemesisItem *item, GRand *rand, gboolean lone)
       item->behaviour = NEMESIS_CRASH;
       item->amount = signals[g_rand_int_range (rand, 0, G_N_ELEMENTS (signals))];
     }
+  else if (luck < 98)
+    {
+      item->behaviour = NEMESIS_PATIENT;
+      item->amount = g_rand_int_range (rand, 0, luck < 90 ? 100000 : 5000);
+    }
+  else if (luck < 103 && pool->captures)
+    item->behaviour = NEMESIS_PRINT;
+  else if (luck < 108 && pool->logs)
+    item->behaviour = NEMESIS_LOG;
+  else if (luck < 112 && pool->timeout > 0)
+    {
+      item->behaviour = NEMESIS_OVERRUN;
+      item->amount = nemesis_isolates ? 60000 : 200;
+    }
   else
     item->amount = g_rand_int_range (rand, 0, luck > 995 ? 3000000 : 300);
 }
@@ -61,7 +75,7 @@ nemesis_call_new (NemesisPool *pool, NemesisCallKind kind, guint n_items, GRand 
   self->max_retries = pool->max_retries;
   self->n_items = n_items;
   for (guint i = 0; i < n_items; i++)
-    nemesis_item_init (&self->items[i], rand, n_items == 1 && kind <= NEMESIS_CALL_BYTES);
+    nemesis_item_init (&self->items[i], pool, rand, n_items == 1 && kind <= NEMESIS_CALL_BYTES);
   nemesis_counts.n_calls++;
   nemesis_counts.n_items += n_items;
   return self;
@@ -99,12 +113,27 @@ may_fail_so (NemesisPool *pool, NemesisCall *call, const NemesisItem *item, cons
       nemesis_counts.n_cancelled++;
       return call != NULL && call->cancelled;
     case POOL_ERROR_TERMINATED:
+      nemesis_counts.n_terminated++;
+      return nemesis_pool_may_end_tasks (pool) || pool->job_terminated || (call != NULL && call->terminated);
     case POOL_ERROR_WORKERS_GONE:
       nemesis_counts.n_ended++;
-      return pool->terminating;
+      return nemesis_pool_may_end_tasks (pool) || pool->fragile || (pool->job_terminated && pool->closing);
     case POOL_ERROR_CLOSED:
       nemesis_counts.n_ended++;
       return pool->closing || pool->terminating;
+    case POOL_ERROR_NOT_STARTED:
+      nemesis_counts.n_ended++;
+      return pool->restarted && (pool->closing || pool->terminating || pool->fragile);
+    case POOL_ERROR_RESTART_FREQ:
+      nemesis_counts.n_broken++;
+      return pool->fragile;
+    case POOL_ERROR_TIMED_OUT:
+      nemesis_counts.n_late++;
+      return pool->timeout > 0 || (call != NULL && call->timeout > 0);
+    case POOL_ERROR_SOFT_TIMED_OUT:
+      nemesis_counts.n_late++;
+      return (pool->soft_timeout > 0 || (call != NULL && call->soft_timeout > 0)) &&
+             (item == NULL || item->behaviour == NEMESIS_PATIENT);
     case POOL_ERROR_WORKER_LOST:
       nemesis_counts.n_lost++;
       return nemesis_isolates &&
@@ -122,7 +151,7 @@ static gboolean
 may_succeed (const NemesisItem *item)
 {
   return item->behaviour != NEMESIS_RAISE && item->behaviour != NEMESIS_NOTHING &&
-         item->behaviour != NEMESIS_CRASH;
+         item->behaviour != NEMESIS_CRASH && (item->behaviour != NEMESIS_OVERRUN || !nemesis_isolates);
 }
 
 static void
@@ -178,6 +207,26 @@ judge_bytes (NemesisCall *self, const NemesisItem *item, GBytes *bytes, const GE
   nemesis_counts.n_right++;
 }
 
+/* What the only attempt printed is there, and nothing else. */
+static void
+judge_output (NemesisCall *self, const NemesisItem *item)
+{
+  g_autofree char *expected = NULL;
+  g_autoptr (GBytes) output = NULL;
+  gconstpointer text;
+  gsize size;
+
+  if (!self->pool->captures || item->behaviour != NEMESIS_PRINT ||
+      pool_async_result_get_attempts (self->result) != 1 || pool_async_result_get_lost_output (self->result) != 0)
+    return;
+  expected = g_strdup_printf ("said by %" G_GINT64_FORMAT "\n", item->number);
+  output = pool_async_result_get_output (self->result);
+  text = output != NULL ? g_bytes_get_data (output, &size) : NULL;
+  if (text == NULL || size != strlen (expected) || memcmp (text, expected, size) != 0)
+    nemesis_found ("call %u on pool %u: of its output there is \"%.*s\"", self->id, self->pool->number,
+                   text != NULL ? (int) size : 0, text != NULL ? (const char *) text : "");
+}
+
 static void
 judge_one (NemesisCall *self)
 {
@@ -188,6 +237,8 @@ judge_one (NemesisCall *self)
       g_autoptr (GVariant) value = pool_async_result_get (self->result, -1, &error);
 
       nemesis_judge_value (self->pool, self, &self->items[0], value, error);
+      if (value != NULL)
+        judge_output (self, &self->items[0]);
     }
   else
     {
@@ -300,17 +351,93 @@ pack_items (NemesisCall *self)
   return pool_packed_new ((GBytes **) items->pdata, items->len);
 }
 
+/* Who is told of what happens to a call: it may come when the call has long been forgotten. */
+typedef struct
+{
+  double timeout, soft_timeout;
+  gboolean cancels; /* the call, when it is started */
+} Listener;
+
+static void
+accepted (PoolAsyncResult *result, PoolWorkerInfo *worker, gint64 time, gpointer user_data)
+{
+  Listener *self = user_data;
+
+  if (worker == NULL || time > g_get_monotonic_time ())
+    nemesis_found ("a call was started by %s at %" G_GINT64_FORMAT, worker != NULL ? "a worker" : "nobody", time);
+  if (self->cancels)
+    pool_async_result_cancel (result);
+}
+
+static void
+timed_out (PoolAsyncResult *result, gboolean soft, double limit, gpointer user_data)
+{
+  Listener *self = user_data;
+
+  /* limits are kept with less precision */
+  if (ABS (limit - (soft ? self->soft_timeout : self->timeout)) > 1e-6)
+    nemesis_found ("a call is told of a limit of %g s, which it has not", limit);
+}
+
+static void
+free_listener (gpointer data)
+{
+  g_free (data);
+  nemesis_n_listeners--;
+}
+
+static Listener *
+listener_new (NemesisCall *call, gboolean cancels)
+{
+  Listener *self = g_new0 (Listener, 1);
+
+  self->timeout = call->timeout > 0 ? call->timeout : call->pool->timeout;
+  self->soft_timeout = call->soft_timeout > 0 ? call->soft_timeout : call->pool->soft_timeout;
+  self->cancels = cancels;
+  nemesis_n_listeners++;
+  return self;
+}
+
+static void
+choose_limits (NemesisCall *self, PoolCallOptions *options, GRand *rand)
+{
+  if (g_rand_int_range (rand, 0, 4) == 0)
+    pool_call_options_set_timeout (options, self->timeout = g_rand_double_range (rand, 0.001, 0.1));
+  if (g_rand_int_range (rand, 0, 4) == 0)
+    pool_call_options_set_soft_timeout (options, self->soft_timeout = g_rand_double_range (rand, 0.001, 0.1));
+}
+
+static void
+choose_listeners (NemesisCall *self, PoolCallOptions *options, GRand *rand)
+{
+  if (g_rand_int_range (rand, 0, 3) == 0)
+    {
+      gboolean cancels = g_rand_int_range (rand, 0, 4) == 0;
+
+      self->cancelled = cancels;
+      pool_call_options_set_accept_callback (options, accepted, listener_new (self, cancels), free_listener);
+    }
+  if (g_rand_int_range (rand, 0, 3) == 0)
+    pool_call_options_set_timeout_callback (options, timed_out, listener_new (self, FALSE), free_listener);
+}
+
 static PoolCallOptions *
 choose_options (NemesisCall *self, GRand *rand)
 {
   PoolCallOptions *options;
   gboolean deadly = self->items[0].behaviour == NEMESIS_CRASH;
 
-  if (!deadly && g_rand_int_range (rand, 0, 10) > 0)
+  if (!deadly && g_rand_int_range (rand, 0, 6) > 0)
     return NULL;
   options = pool_call_options_new ();
   self->max_retries = deadly ? g_rand_int_range (rand, 0, 4) : 1000;
   pool_call_options_set_max_retries (options, self->max_retries);
+  if (g_rand_int_range (rand, 0, 3) == 0)
+    pool_call_options_set_priority (options, g_rand_int_range (rand, -5, 6));
+  if (g_rand_int_range (rand, 0, 3) == 0)
+    pool_call_options_set_wait_for_slot (options, FALSE);
+  choose_limits (self, options, rand);
+  choose_listeners (self, options, rand);
   return options;
 }
 
@@ -377,4 +504,11 @@ nemesis_call_cancel (NemesisCall *self, GRand *rand)
     g_cancellable_cancel (self->cancellable);
   else if (!self->has_callback && self->result != NULL)
     pool_async_result_cancel (self->result);
+}
+
+void
+nemesis_call_terminate (NemesisCall *self, GRand *rand)
+{
+  self->terminated = TRUE;
+  pool_async_result_terminate (self->result, nemesis_control_choose_signal (rand));
 }

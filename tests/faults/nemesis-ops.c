@@ -102,7 +102,7 @@ op_apply_and_wait (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) value = NULL;
 
-  nemesis_item_init (&item, self->rand, FALSE);
+  nemesis_item_init (&item, pool, self->rand, FALSE);
   nemesis_counts.n_calls++;
   nemesis_counts.n_items++;
   value = pool_manager_apply (manager, "nemesis.value", g_variant_new ("(xuu)", item.number, item.behaviour, item.amount),
@@ -121,7 +121,7 @@ op_cancelled_before (NemesisActor *self, NemesisPool *pool, PoolManager *manager
   value = pool_manager_apply (manager, "nemesis.value", g_variant_new ("(xuu)", (gint64) 1, 0, 0), NULL, cancellable,
                               &error);
   if (value != NULL || (!g_error_matches (error, POOL_ERROR, POOL_ERROR_CANCELLED) &&
-                        !(pool->closing || pool->terminating)))
+                        !(pool->closing || pool->terminating || pool->fragile)))
     nemesis_found ("a call that was cancelled before it was made gives %s", error != NULL ? error->message : "a value");
 }
 
@@ -132,6 +132,13 @@ op_cancel (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
 
   if (calls->len > 0)
     nemesis_call_cancel (calls->pdata[g_rand_int_range (self->rand, 0, calls->len)], self->rand);
+}
+
+static void
+op_terminate_call (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
+{
+  if (self->calls->len > 0)
+    nemesis_call_terminate (self->calls->pdata[g_rand_int_range (self->rand, 0, self->calls->len)], self->rand);
 }
 
 static void
@@ -204,7 +211,7 @@ op_imap (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(xuu)"));
   for (guint k = 0; k < n; k++)
     {
-      nemesis_item_init (&items[k], self->rand, FALSE);
+      nemesis_item_init (&items[k], pool, self->rand, FALSE);
       g_variant_builder_add (&builder, "(xuu)", items[k].number, items[k].behaviour, items[k].amount);
     }
   values = g_variant_builder_end (&builder);
@@ -224,7 +231,7 @@ op_imap (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
       judge_lazy (pool, items, n, i, ordered, value, error, seen);
       nemesis_note (self->number, "item %u of an iterator on pool %u", i, pool->number);
     }
-  if (iterator != NULL && stop > n && i != n && !pool->closing && !pool->terminating)
+  if (iterator != NULL && stop > n && i != n && !pool->closing && !pool->terminating && !pool->fragile)
     nemesis_found ("pool %u: an iterator over %u items gives %u", pool->number, n, i);
 }
 
@@ -237,7 +244,7 @@ op_put (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
   NemesisItem item;
   gint64 *key;
 
-  nemesis_item_init (&item, self->rand, FALSE);
+  nemesis_item_init (&item, pool, self->rand, FALSE);
   if (item.behaviour != NEMESIS_NAP && item.behaviour != NEMESIS_CRASH_ONCE)
     item.behaviour = NEMESIS_PLAIN;
   key = g_memdup2 (&item.number, sizeof item.number);
@@ -312,7 +319,7 @@ static void
 op_wrong (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
 {
   g_autoptr (GError) error = NULL;
-  gboolean ended = pool->closing || pool->terminating;
+  gboolean ended = pool->closing || pool->terminating || pool->fragile;
 
   if (!ended && pool_manager_join (manager, 0, &error) && !pool->closing && !pool->terminating)
     nemesis_found ("pool %u runs and could be joined", pool->number);
@@ -351,10 +358,10 @@ op_close_and_join (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
   guint64 n_pending;
 
   nemesis_pool_close (pool);
-  if (!pool_manager_join (manager, -1, &error))
+  if (!pool_manager_join (manager, -1, &error) && !pool->restarted)
     nemesis_found ("pool %u was closed and cannot be joined: %s", pool->number, error->message);
   g_object_get (manager, "n-pending", &n_pending, NULL);
-  if (n_pending != 0)
+  if (n_pending != 0 && !pool->restarted)
     nemesis_found ("pool %u was joined with %" G_GUINT64_FORMAT " tasks pending", pool->number, n_pending);
 }
 
@@ -370,7 +377,7 @@ op_terminate_and_join (NemesisActor *self, NemesisPool *pool, PoolManager *manag
   g_autoptr (GError) error = NULL;
 
   nemesis_pool_terminate (pool);
-  if (!pool_manager_join (manager, -1, &error))
+  if (!pool_manager_join (manager, -1, &error) && !pool->restarted)
     nemesis_found ("pool %u was terminated and cannot be joined: %s", pool->number, error->message);
 }
 
@@ -390,6 +397,12 @@ static const Operation operations[] = {
   { "apply-and-wait", 60, op_apply_and_wait },
   { "cancelled-before", 5, op_cancelled_before },
   { "cancel", 40, op_cancel },
+  { "terminate-call", 10, op_terminate_call },
+  { "terminate-job", 10, nemesis_control_terminate_job },
+  { "grow", 6, nemesis_control_grow },
+  { "shrink", 6, nemesis_control_shrink },
+  { "restart", 4, nemesis_control_restart },
+  { "maintain", 10, nemesis_control_maintain },
   { "take", 150, op_take },
   { "take-all", 10, op_take_all },
   { "forget", 20, op_forget },
@@ -441,6 +454,20 @@ replace (NemesisActor *self, guint index, NemesisPool *pool)
 }
 
 static void
+revive_or_replace (NemesisActor *self, guint index, NemesisPool *pool)
+{
+  g_autoptr (PoolManager) manager = nemesis_pool_dup_manager (pool);
+
+  if (manager == NULL || !pool->may_restart || g_rand_boolean (self->rand))
+    {
+      replace (self, index, pool);
+      return;
+    }
+  self->doing = "restart of a pool at its end";
+  nemesis_control_restart (self, pool, manager);
+}
+
+static void
 act (NemesisActor *self)
 {
   const Operation *operation = choose_operation (self);
@@ -463,8 +490,8 @@ act (NemesisActor *self)
       operation->func (self, pool, manager);
     }
   g_clear_object (&manager);
-  if ((pool->closing || pool->terminating) && nemesis_may_start)
-    replace (self, index, pool);
+  if (nemesis_may_start && nemesis_pool_is_over (pool))
+    revive_or_replace (self, index, pool);
   nemesis_pool_unref (pool);
 }
 

@@ -34,16 +34,34 @@ nemesis_pool_start (GRand *rand)
   self->resilient = g_rand_int_range (rand, 0, 5) > 0;
   self->threads = g_rand_int_range (rand, 0, 3) > 0;
   self->max_retries = g_rand_int_range (rand, 0, 3) > 0 ? 1000 : g_rand_int_range (rand, 0, 4);
+  self->fragile = g_rand_int_range (rand, 0, 15) == 0;
   self->manager = g_object_new (
       POOL_TYPE_MANAGER, "backend", nemesis_options.backend, "start-method", choose_method (), "processes",
-      nemesis_options.processes > 0 ? nemesis_options.processes : g_rand_int_range (rand, 1, 5), "max-restarts", 1000000,
-      "resilient", self->resilient, "threads", self->threads, "max-retries", self->max_retries, "target",
-      "nemesis.value", "ordered", g_rand_boolean (rand), "queue-size", g_rand_int_range (rand, 0, 20), NULL);
+      nemesis_options.processes > 0 ? nemesis_options.processes : g_rand_int_range (rand, 1, 5), "max-restarts",
+      self->fragile ? 5 : 1000000, "resilient", self->resilient, "threads", self->threads, "max-retries",
+      self->max_retries, "target", "nemesis.value", "ordered", g_rand_boolean (rand), "queue-size",
+      g_rand_int_range (rand, 0, 20), NULL);
+  nemesis_control_choose_settings (self, rand);
   nemesis_note (NEMESIS_ANYBODY, "pool %u starts: %s, %s, %u retries", self->number, self->resilient ? "resilient" : "not resilient",
                 self->threads ? "threads" : "no threads", self->max_retries);
   if (!pool_manager_start (self->manager, &error))
     nemesis_found ("pool %u does not start: %s", self->number, error->message);
   return self;
+}
+
+gboolean
+nemesis_pool_is_over (NemesisPool *self)
+{
+  g_autoptr (PoolManager) manager = nemesis_pool_dup_manager (self);
+
+  return manager == NULL || pool_manager_get_state (manager) > POOL_STATE_RUN;
+}
+
+/* It has been terminated, or may have been: one that was closed is when it starts anew. */
+gboolean
+nemesis_pool_may_end_tasks (NemesisPool *self)
+{
+  return self->terminating || (self->closing && self->restarted);
 }
 
 NemesisPool *
@@ -84,7 +102,9 @@ nemesis_pool_close (NemesisPool *self)
   g_autoptr (GError) error = NULL;
 
   self->closing = TRUE;
-  if (manager != NULL && !pool_manager_close (manager, &error))
+  /* while it starts anew there is nothing to close */
+  if (manager != NULL && !pool_manager_close (manager, &error) &&
+      !(self->restarted && g_error_matches (error, POOL_ERROR, POOL_ERROR_NOT_STARTED)))
     nemesis_found ("pool %u cannot be closed: %s", self->number, error->message);
 }
 

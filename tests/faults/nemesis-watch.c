@@ -297,6 +297,8 @@ nemesis_watch_leaks (NemesisRound *round)
   Leftovers now = count_leftovers ();
   double in_use;
 
+  if (nemesis_n_listeners != 0)
+    nemesis_found ("left over after round %u: %u that were to be told of something", round->number, nemesis_n_listeners);
   for (guint i = 0; memcmp (&now, &usual, sizeof now) != 0 && i < LEAK_PATIENCE_MS; i++)
     {
       g_usleep (1000);

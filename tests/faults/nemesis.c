@@ -119,6 +119,18 @@ act (Play *self)
     g_thread_join (faults);
 }
 
+/* Whatever it has been through, a pool that runs runs tasks. */
+static void
+check_usable (NemesisPool *pool, PoolManager *manager)
+{
+  const NemesisItem item = { .number = 1 };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = pool_manager_apply (manager, "nemesis.value", g_variant_new ("(xuu)", item.number, 0, 0),
+                                                   NULL, NULL, &error);
+
+  nemesis_judge_value (pool, NULL, &item, value, error);
+}
+
 static void
 end_pool (Play *self, NemesisPool *pool)
 {
@@ -126,15 +138,18 @@ end_pool (Play *self, NemesisPool *pool)
   g_autoptr (GError) error = NULL;
 
   nemesis_note (NEMESIS_ANYBODY, "pool %u ends", pool->number);
-  if (manager != NULL && !pool->terminating)
+  if (manager != NULL && pool_manager_get_state (manager) == POOL_STATE_RUN)
+    check_usable (pool, manager);
+  if (manager != NULL && !nemesis_pool_may_end_tasks (pool) && !pool->fragile)
+    nemesis_pool_empty_bag (pool);
+  if (manager != NULL && !nemesis_pool_is_over (pool))
     {
-      nemesis_pool_empty_bag (pool);
       if (g_rand_boolean (self->rand))
         nemesis_pool_close (pool);
       else if (g_rand_boolean (self->rand))
         nemesis_pool_terminate (pool);
     }
-  if (manager != NULL && (pool->closing || pool->terminating) && g_rand_boolean (self->rand) &&
+  if (manager != NULL && nemesis_pool_is_over (pool) && g_rand_boolean (self->rand) &&
       !pool_manager_join (manager, -1, &error))
     nemesis_found ("pool %u cannot be joined: %s", pool->number, error->message);
   nemesis_note (NEMESIS_ANYBODY, "pool %u goes", pool->number);
@@ -265,9 +280,10 @@ report (guint n_rounds)
            counts->n_calls, counts->n_items);
   g_print ("ended right: %" G_GUINT64_FORMAT "; as they had to with their own error: %" G_GUINT64_FORMAT
            ", cancelled: %" G_GUINT64_FORMAT ", with their pool: %" G_GUINT64_FORMAT ", lost with their worker: %" G_GUINT64_FORMAT
+           ", over a limit: %" G_GUINT64_FORMAT ", terminated: %" G_GUINT64_FORMAT ", in a broken pool: %" G_GUINT64_FORMAT
            "; %u workers killed, %u stopped\n",
-           counts->n_right, counts->n_raised, counts->n_cancelled, counts->n_ended, counts->n_lost, nemesis_n_kills,
-           nemesis_n_stops);
+           counts->n_right, counts->n_raised, counts->n_cancelled, counts->n_ended, counts->n_lost, counts->n_late,
+           counts->n_terminated, counts->n_broken, nemesis_n_kills, nemesis_n_stops);
 }
 
 int

@@ -9,6 +9,7 @@
  *   nemesis.c          options; rounds, each with pools, actors and faults; leaks after each
  *   nemesis-ops.c      what an actor does: a table of operations
  *   nemesis-calls.c    calls, and whether each ended once and as it may
+ *   nemesis-control.c  what an actor does to a pool that runs, and its settings
  *   nemesis-pool.c     pools, and what happens to their workers
  *   nemesis-watch.c    the history, the watchdog, what is left over
  *   nemesis-workload.c a fixed workload, to compare with other pools
@@ -23,6 +24,10 @@ typedef enum
   NEMESIS_RAISE,    /* an error with its number */
   NEMESIS_NOTHING,  /* neither value nor error */
   NEMESIS_ALLOCATE, /* amount: KiB */
+  NEMESIS_PATIENT,  /* amount: µs, unless it is told to stop */
+  NEMESIS_PRINT,    /* its number, to the standard output */
+  NEMESIS_LOG,      /* likewise, as a log record */
+  NEMESIS_OVERRUN,  /* longer than any limit; amount: ms */
   NEMESIS_CRASH_ONCE, /* in its first attempt; amount: signal */
   NEMESIS_EXIT_ONCE,
   NEMESIS_CRASH,
@@ -56,7 +61,11 @@ typedef struct
   guint number;
   gboolean resilient, threads;
   guint max_retries;
-  _Atomic gboolean closing, terminating; /* set before it is done */
+  gboolean fragile;             /* breaks after a few deaths */
+  double timeout, soft_timeout; /* 0: none */
+  gboolean may_restart, captures, logs;
+  /* set before it is done, and for good: that it may have been done since a call was made */
+  _Atomic gboolean closing, terminating, restarted, job_terminated;
 
   GMutex lock;
   PoolManager *manager; /* NULL: dropped */
@@ -79,7 +88,8 @@ typedef struct
   NemesisPool *pool;
   guint max_retries;
   GCancellable *cancellable;
-  _Atomic gboolean cancelled; /* set before it is done */
+  _Atomic gboolean cancelled, terminated; /* set before it is done */
+  double timeout, soft_timeout;           /* 0: none */
   PoolAsyncResult *result;    /* NULL: comes to the callback */
   gboolean has_callback;
   _Atomic guint n_callbacks;
@@ -130,6 +140,8 @@ guint nemesis_count_threads (void);
 
 /* nemesis-pool.c */
 NemesisPool *nemesis_pool_start (GRand *rand);
+gboolean nemesis_pool_is_over (NemesisPool *self); /* takes no more tasks now */
+gboolean nemesis_pool_may_end_tasks (NemesisPool *self);
 NemesisPool *nemesis_pool_ref (NemesisPool *self);
 void nemesis_pool_unref (NemesisPool *self);
 PoolManager *nemesis_pool_dup_manager (NemesisPool *self); /* NULL: dropped */
@@ -142,22 +154,34 @@ gpointer nemesis_faults_thread (gpointer round);
 /* nemesis-calls.c */
 typedef struct
 {
-  _Atomic guint64 n_calls, n_items, n_right, n_raised, n_cancelled, n_ended, n_lost;
+  _Atomic guint64 n_calls, n_items, n_right, n_raised, n_cancelled, n_ended, n_lost, n_late, n_terminated, n_broken;
 } NemesisCounts;
 
 extern NemesisCounts nemesis_counts;
 extern _Atomic guint nemesis_n_callbacks_due;
 extern _Atomic guint nemesis_n_pools, nemesis_n_kills, nemesis_n_stops;
 
-void nemesis_item_init (NemesisItem *item, GRand *rand, gboolean lone);
+extern _Atomic guint nemesis_n_listeners; /* of calls that may still be told of something */
+
+void nemesis_item_init (NemesisItem *item, NemesisPool *pool, GRand *rand, gboolean lone);
 NemesisCall *nemesis_call_new (NemesisPool *pool, NemesisCallKind kind, guint n_items, GRand *rand);
 void nemesis_call_free (NemesisCall *self);
 void nemesis_call_submit (NemesisCall *self, PoolManager *manager, GRand *rand);
 void nemesis_call_cancel (NemesisCall *self, GRand *rand);
+void nemesis_call_terminate (NemesisCall *self, GRand *rand);
 void nemesis_call_judge (NemesisCall *self);
 /* @value or @error of an item of a call, or, without a call, of a pool */
 void nemesis_judge_value (NemesisPool *pool, NemesisCall *call, const NemesisItem *item, GVariant *value,
                           const GError *error);
+
+/* nemesis-control.c */
+void nemesis_control_choose_settings (NemesisPool *pool, GRand *rand);
+int nemesis_control_choose_signal (GRand *rand);
+void nemesis_control_grow (NemesisActor *self, NemesisPool *pool, PoolManager *manager);
+void nemesis_control_shrink (NemesisActor *self, NemesisPool *pool, PoolManager *manager);
+void nemesis_control_restart (NemesisActor *self, NemesisPool *pool, PoolManager *manager);
+void nemesis_control_terminate_job (NemesisActor *self, NemesisPool *pool, PoolManager *manager);
+void nemesis_control_maintain (NemesisActor *self, NemesisPool *pool, PoolManager *manager);
 
 /* nemesis-ops.c */
 gpointer nemesis_actor_thread (gpointer actor);

@@ -24,6 +24,22 @@ allocate (guint32 kib)
     block[i] = 1;
 }
 
+static gboolean
+nap_patiently (PoolTask *task, guint32 us, GError **error)
+{
+  GCancellable *cancellable = pool_task_get_cancellable (task);
+  GPollFD fd;
+
+  /* told already: the descriptor would be readable at once */
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  if (!g_cancellable_make_pollfd (cancellable, &fd))
+    return TRUE;
+  g_poll (&fd, 1, us / 1000);
+  g_cancellable_release_fd (cancellable);
+  return !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
 /* FALSE: it fails; with no error set: it breaks its contract, too */
 static gboolean
 behave (PoolTask *task, const NemesisItem *item, GError **error)
@@ -40,6 +56,17 @@ behave (PoolTask *task, const NemesisItem *item, GError **error)
       return FALSE;
     case NEMESIS_ALLOCATE:
       allocate (item->amount);
+      return TRUE;
+    case NEMESIS_PATIENT:
+      return nap_patiently (task, item->amount, error);
+    case NEMESIS_PRINT:
+      g_print ("said by %" G_GINT64_FORMAT "\n", item->number);
+      return TRUE;
+    case NEMESIS_LOG:
+      g_log ("nemesis", G_LOG_LEVEL_DEBUG, "said by %" G_GINT64_FORMAT, item->number);
+      return TRUE;
+    case NEMESIS_OVERRUN:
+      g_usleep (item->amount * (gulong) 1000);
       return TRUE;
     case NEMESIS_CRASH_ONCE:
       if (pool_task_get_attempt (task) == 1)
