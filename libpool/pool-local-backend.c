@@ -304,6 +304,7 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
   PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
   PoolRingWorkerWords *words;
   guint64 progress;
+  gint64 since, now;
   guint32 current;
   guint started;
 
@@ -324,7 +325,9 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
   if (started == 0)
     return;
   info->item = started - 1;
-  info->since = MIN (atomic_load (&words->since), pool_now_ns ()) / 1000;
+  since = atomic_load (&words->since);
+  now = pool_now_ns ();
+  info->since = MIN (since, now) / 1000;
 }
 
 static guint
