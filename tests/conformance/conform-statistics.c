@@ -19,7 +19,9 @@ number (PoolManager *pool, const char *property)
 static void
 call (PoolManager *pool, const char *task, GVariant *args)
 {
-  g_autoptr (GVariant) value = pool_manager_apply (pool, task, args, NULL, NULL, NULL);
+  GVariant *value = pool_manager_apply (pool, task, args, NULL, NULL, NULL);
+
+  g_clear_pointer (&value, g_variant_unref);
 }
 
 /* Returns: how many times were counted. */

@@ -121,7 +121,7 @@ test_bounded (Fixture *fixture, gconstpointer name)
 {
   const guint n = 300000;
   guint64 n_written = 0, n_dropped = 0;
-  g_auto (GStrv) lines = NULL;
+  const char *count;
   PoolTrace *trace;
   GThread *reader;
   GString *text;
@@ -131,18 +131,14 @@ test_bounded (Fixture *fixture, gconstpointer name)
   for (guint i = 0; i < n; i++)
     pool_trace_add (trace, &events[2]);
   reader = g_thread_new ("reader", read_all, fixture->path);
-  /* the reader must be there before the file is closed: it says so by taking what there is */
   stop (trace);
   text = g_thread_join (reader);
-  lines = g_strsplit (text->str, "\n", -1);
-  for (guint i = 0; lines[i] != NULL; i++)
-    {
-      const char *count = strstr (lines[i], "\"count\":");
-
-      n_written += g_str_has_prefix (lines[i], "{\"ph\":\"X\"");
-      if (count != NULL)
-        n_dropped = g_ascii_strtoull (count + strlen ("\"count\":"), NULL, 10);
-    }
+  /* by length: a sanitizer looks for the end of a string each time that it is searched */
+  for (const char *p = text->str; p != NULL; p = memchr (p + 1, '\n', text->str + text->len - p - 1))
+    n_written += strncmp (p, "\n{\"ph\":\"X\"", strlen ("\n{\"ph\":\"X\"")) == 0;
+  count = g_strrstr (text->str, "\"count\":");
+  g_assert_nonnull (count);
+  n_dropped = g_ascii_strtoull (count + strlen ("\"count\":"), NULL, 10);
   g_string_free (text, TRUE);
   g_assert_cmpuint (n_dropped, >, 0);
   g_assert_cmpuint (n_written + n_dropped, ==, n);
