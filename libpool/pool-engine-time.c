@@ -143,10 +143,10 @@ check_limits (PoolEngine *self, PoolWorker *worker, PoolRecord *record, const Po
       return soonest (self, time);
     }
   if (time < soft)
-    return MIN (soft, hard);
+    return earlier (soft, hard);
   tell_soft (self, worker, record, now);
   /* in a batch the next item has a limit of its own */
-  return record->n_items > 1 ? MIN (hard, soonest (self, time)) : hard;
+  return record->n_items > 1 ? earlier (hard, soonest (self, time)) : hard;
 }
 
 /* A worker that was asked to end, or whose task was, has had its time. */
@@ -167,7 +167,7 @@ check_patience (PoolEngine *self, PoolWorker *worker, const PoolBackendWorker *n
   if (worker->told == 0 || worker->told != now->handle)
     return next;
   if (time < worker->told_until)
-    return MIN (next, worker->told_until);
+    return earlier (next, worker->told_until);
   record = pool_ledger_find (&self->ledger, worker->told);
   worker->told = 0;
   if (record != NULL)
@@ -222,7 +222,7 @@ check_worker (PoolEngine *self, PoolWorker *worker, gint64 time, guint *n_limite
       if (record == NULL)
         return next;
       if (worker->told == now.handle)
-        next = MIN (next, worker->told_until);
+        next = earlier (next, worker->told_until);
     }
   if (record->flags & POOL_CALL_LIMITED)
     {
@@ -312,18 +312,18 @@ pool_engine_check_time_locked (PoolEngine *self)
     }
   /* those that wait to be started: one of them could start now */
   if (self->n_limited > n_limited)
-    next = MIN (next, soonest (self, time));
+    next = earlier (next, soonest (self, time));
   if (self->n_unplaced > 0)
-    next = MIN (next, time + UNPLACED_US);
+    next = earlier (next, time + UNPLACED_US);
   next = earlier (next, check_lost (self, time));
   if (self->idle_check_at != 0 && time >= self->idle_check_at)
     pool_engine_scale_down_locked (self, time);
   if (self->idle_check_at != 0)
-    next = MIN (next, self->idle_check_at);
+    next = earlier (next, self->idle_check_at);
   if (self->memory_check_at != 0 && time >= self->memory_check_at)
     self->memory_check_at = self->n_sent > 0 ? time + MEMORY_CHECK_US : 0;
   if (self->memory_check_at != 0)
-    next = MIN (next, self->memory_check_at);
+    next = earlier (next, self->memory_check_at);
   if (next != G_MAXINT64)
     pool_engine_arm_timer_locked (self, next);
   if (self->queue.n > 0)

@@ -197,7 +197,11 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
     }
 
   if (deadline >= 0)
-    timeout = MAX (0, deadline - g_get_monotonic_time ()) * 1000;
+    {
+      /* not within MAX(), which asks twice, and the second time it may be over: a wait without an end */
+      timeout = (deadline - g_get_monotonic_time ()) * 1000;
+      timeout = MAX (timeout, 0);
+    }
   kicks = klass->get_kicks (self->backend);
   self->pump = waiter;
   pool_engine_unlock (self);

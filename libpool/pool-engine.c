@@ -424,8 +424,9 @@ pool_engine_put_back_locked (PoolEngine *self, PoolRecord *record, gboolean lost
 static inline guint
 get_room (PoolEngine *self, PoolBackendClass *klass)
 {
-  guint room = MIN (klass->get_room (self->backend), HAND_OUT_BATCH);
+  guint room = klass->get_room (self->backend);
 
+  room = MIN (room, HAND_OUT_BATCH);
   if (G_UNLIKELY (self->has_priorities))
     {
       guint wanted = MAX (2 * self->n_alive, 1);
