@@ -120,7 +120,8 @@ may_fail_so (NemesisPool *pool, NemesisCall *call, const NemesisItem *item, cons
       return nemesis_pool_may_end_tasks (pool) || pool->fragile || (pool->job_terminated && pool->closing);
     case POOL_ERROR_CLOSED:
       nemesis_counts.n_ended++;
-      return pool->closing || pool->terminating;
+      /* while it starts anew it is as one that was closed */
+      return pool->closing || pool->terminating || (pool->fragile && pool->restarted);
     case POOL_ERROR_NOT_STARTED:
       nemesis_counts.n_ended++;
       return pool->restarted && (pool->closing || pool->terminating || pool->fragile);
