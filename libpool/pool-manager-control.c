@@ -117,6 +117,8 @@ check_restart (PoolManager *self, GError **error)
   else if (engine->orphan)
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE,
                          "This pool belongs to the process that this one was forked from");
+  else if (engine->restarting)
+    g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE, "The pool is being restarted by another thread");
   else if (engine->state == POOL_STATE_NEW || engine->backend == NULL)
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_NOT_STARTED, "The pool has not been started");
   else if (pool_engine_is_own_thread_locked (engine))
