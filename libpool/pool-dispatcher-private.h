@@ -25,4 +25,10 @@ void pool_dispatcher_run (PoolDispatcher *self);
 /* the pool is gone: the source goes when the last has run; for what is still pushed there will be another */
 void pool_dispatcher_close (PoolDispatcher *self);
 
+typedef gboolean (*PoolDispatchFilter) (gconstpointer data);
+
+/* Takes out what is pending of @func that @filter says nobody waits for, and frees it. */
+void pool_dispatcher_drop (PoolDispatcher *self, PoolDispatchFunc func, PoolDispatchFilter filter,
+                           GDestroyNotify destroy);
+
 G_END_DECLS

@@ -209,3 +209,40 @@ pool_dispatcher_close (PoolDispatcher *self)
   /* if something is pending the source is woken already, and goes by itself */
   end_if_done (self);
 }
+
+void
+pool_dispatcher_drop (PoolDispatcher *self, PoolDispatchFunc func, PoolDispatchFilter filter,
+                      GDestroyNotify destroy)
+{
+  Item *dropped = NULL, **p;
+
+  g_mutex_lock (&self->lock);
+  self->last = NULL;
+  for (p = &self->first; *p != NULL;)
+    {
+      Item *item = *p;
+
+      if (item->func == func && filter (item->data))
+        {
+          *p = item->next;
+          item->next = dropped;
+          dropped = item;
+        }
+      else
+        {
+          self->last = item;
+          p = &item->next;
+        }
+    }
+  g_mutex_unlock (&self->lock);
+
+  while (dropped != NULL)
+    {
+      Item *next = dropped->next;
+
+      destroy (dropped->data);
+      g_free (dropped);
+      atomic_fetch_sub (&self->n_pending, 1);
+      dropped = next;
+    }
+}

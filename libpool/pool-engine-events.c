@@ -3,6 +3,7 @@
 
 #include "pool-engine-private.h"
 
+#include "pool-async-result-private.h"
 #include "pool-worker-info-private.h"
 
 /* What the program is told, in its own context: signals, and the callbacks of calls other than the last. */
@@ -59,17 +60,42 @@ pool_engine_describe_worker (PoolEngine *self, PoolWorker *worker, const PoolBac
 }
 
 static void
+free_event (gpointer data)
+{
+  PoolEvent *event = data;
+
+  g_clear_object (&event->result);
+  g_clear_object (&event->info);
+  g_clear_error (&event->error);
+  pool_engine_unref (event->engine);
+  g_free (event);
+}
+
+static void
 run_event (gpointer data)
 {
   PoolEvent *event = data;
 
   if (event->engine->event != NULL)
     event->engine->event (event, event->engine->event_data);
-  g_clear_object (&event->result);
-  g_clear_object (&event->info);
-  g_clear_error (&event->error);
-  pool_engine_unref (event->engine);
-  g_free (event);
+  free_event (event);
+}
+
+static gboolean
+is_for_manager (gconstpointer data)
+{
+  const PoolEvent *event = data;
+
+  /* the rest is for a call's own callbacks, or for who watches its progress */
+  return event->result == NULL ||
+         (event->kind != POOL_EVENT_PROGRESS && POOL_ASYNC_RESULT (event->result)->options == NULL);
+}
+
+/* The manager is gone. Where nobody runs the context, what it was to be told would keep the engine, with all its descriptors. */
+void
+pool_engine_drop_events (PoolEngine *self)
+{
+  pool_dispatcher_drop (self->dispatcher, run_event, is_for_manager, free_event);
 }
 
 static PoolEvent *

@@ -599,5 +599,6 @@ pool_engine_abandon (PoolEngine *self)
     }
   pool_engine_stop_thread_locked (self);
   pool_engine_unlock (self);
+  pool_engine_drop_events (self);
   pool_dispatcher_close (self->dispatcher);
 }

@@ -229,6 +229,7 @@ gboolean pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **err
 /* events (pool-engine-events.c); with the lock held */
 PoolWorkerInfo *pool_engine_describe_worker (PoolEngine *self, PoolWorker *worker, const PoolBackendExit *exit);
 PoolWorker *pool_engine_get_worker (PoolEngine *self, guint id);
+void pool_engine_drop_events (PoolEngine *self); /* without the lock */
 void pool_engine_push_worker_event (PoolEngine *self, PoolEventKind kind, PoolWorkerInfo *info);
 void pool_engine_push_task_event (PoolEngine *self, PoolEventKind kind, PoolRecord *record, gint64 time);
 void pool_engine_push_timeout (PoolEngine *self, PoolRecord *record, gboolean is_soft);
