@@ -300,6 +300,16 @@ dismiss_some (PoolEngine *self, guint n, gboolean busy)
   return dismissed;
 }
 
+/* @worker has come up. The pool may have been made smaller while it was being made. */
+void
+pool_engine_check_surplus_locked (PoolEngine *self, PoolWorker *worker)
+{
+  guint n = POOL_BACKEND_GET_CLASS (self->backend)->count_workers (self->backend);
+
+  if (n > self->n_leaving + self->n_wanted && !self->stopping)
+    dismiss (self, worker);
+}
+
 gboolean
 pool_engine_shrink_locked (PoolEngine *self, guint n, GError **error)
 {

@@ -166,6 +166,7 @@ pool_engine_worker_up (PoolEngine *self, guint id, gint64 pid, const char *host)
   pool_engine_push_worker_event (self, POOL_EVENT_PROCESS_UP,
                                  pool_engine_describe_worker (self, worker, NULL));
   pool_engine_release_leaver_locked (self);
+  pool_engine_check_surplus_locked (self, worker);
   pool_engine_replace_stale_locked (self);
   pool_engine_wake_locked (self, NULL);
 }

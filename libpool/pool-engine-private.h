@@ -274,6 +274,7 @@ void pool_engine_worker_leaves_locked (PoolEngine *self, guint worker);
 void pool_engine_release_leaver_locked (PoolEngine *self);
 gboolean pool_engine_grow_locked (PoolEngine *self, guint n, GError **error);
 gboolean pool_engine_shrink_locked (PoolEngine *self, guint n, GError **error);
+void pool_engine_check_surplus_locked (PoolEngine *self, PoolWorker *worker);
 gboolean pool_engine_stand_in_locked (PoolEngine *self);
 void pool_engine_end_stand_in_locked (PoolEngine *self);
 void pool_engine_scale_up_locked (PoolEngine *self);

@@ -294,6 +294,24 @@ test_bad_sizes (Fixture *fixture, gconstpointer data)
   g_assert_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT);
 }
 
+/* Workers that are still being made when the pool is to be smaller go, too. */
+static void
+test_shrink_early (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  Count count = { 0 };
+
+  g_object_set (pool, "processes", 4, NULL);
+  count_workers (pool, &count);
+  g_assert_true (pool_manager_start (pool, NULL));
+  g_assert_true (pool_manager_shrink (pool, 3, NULL));
+  while (count.n_up < 4 || count.up > 1)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (count.n_asked, ==, 3);
+  still_works (pool);
+  conform_end (pool);
+}
+
 /* --- restart --- */
 
 static void
@@ -466,6 +484,7 @@ conform_add_size (void)
   conform_add ("size/shrink-idle", test_shrink_idle);
   conform_add ("size/autoscale", test_autoscale);
   conform_add ("size/bad", test_bad_sizes);
+  conform_add ("size/shrink-early", test_shrink_early);
   conform_add ("size/restart", test_restart);
   /* a program with threads cannot fork workers from itself */
   if (g_strcmp0 (g_getenv ("POOL_TEST_START_METHOD"), "fork") != 0)
