@@ -106,13 +106,17 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
 
   if (!pool_engine_open_fds (self, error))
     return FALSE;
+  pool_engine_lock (self);
   self->n_wanted = self->settings.backend.processes;
-  /* the lock is not held: a fork in start() needs our other threads to stand still, and one may want the lock */
   backend->engine = self;
   self->backend = backend;
+  pool_engine_unlock (self);
+  /* the lock is not held: a fork in start() needs our other threads to stand still, and one may want the lock */
   if (!klass->start (backend, &self->settings.backend, error))
     {
+      pool_engine_lock (self);
       self->backend = NULL;
+      pool_engine_unlock (self);
       return FALSE;
     }
 

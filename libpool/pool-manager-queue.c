@@ -45,6 +45,7 @@ pool_manager_put (PoolManager *self, GVariant *args, double timeout, GError **er
   g_autoptr (PoolApplyResult) result = NULL;
   PoolAsyncResult *base;
   PoolArgument argument = { 0 };
+  guint n_waiting;
   gboolean room;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
@@ -53,11 +54,12 @@ pool_manager_put (PoolManager *self, GVariant *args, double timeout, GError **er
   sunk = g_variant_ref_sink (args);
   pool_engine_lock (self->engine);
   room = pool_engine_wait_locked (self->engine, NULL, has_room, self, pool_engine_deadline (timeout));
+  n_waiting = self->engine->ledger.n_records;
   pool_engine_unlock (self->engine);
   if (!room)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_QUEUE_FULL,
-                   "The queue is full: %u items wait for %u workers", self->engine->ledger.n_records,
+                   "The queue is full: %u items wait for %u workers", n_waiting,
                    self->engine->settings.backend.processes);
       return FALSE;
     }
