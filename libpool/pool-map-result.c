@@ -590,7 +590,12 @@ pool_map_result_submit (PoolEngine *engine, const char *task, const PoolItems *i
   pool_engine_unlock (engine);
 
   if (error != NULL)
-    pool_async_result_fail_now (result, error);
+    {
+      /* each of them has failed: whoever takes them one by one must not lose count */
+      if (items->values != NULL && g_variant_is_container (items->values))
+        self->n_items = g_variant_n_children (items->values);
+      pool_async_result_fail_now (result, error);
+    }
   else if (self->n_items == 0 && result->job.wants_notify)
     pool_async_result_notify (&result->job);
   else if (result->cancellable != NULL)
