@@ -10,6 +10,9 @@
 
 G_BEGIN_DECLS
 
+/* How long the zygote may take to end, with all it has been told to kill, before it is killed itself. */
+#define QUIT_TIMEOUT_MS 2000
+
 #define POOL_TYPE_FORK_BACKEND (pool_fork_backend_get_type ())
 G_DECLARE_FINAL_TYPE (PoolForkBackend, pool_fork_backend, POOL, FORK_BACKEND, PoolLocalBackend)
 
@@ -74,5 +77,9 @@ void pool_fork_backend_read_captures (PoolForkBackend *self);
 void pool_fork_backend_take_output (PoolLocalBackend *local, guint worker, guint64 handle);
 void pool_fork_backend_give_up_output (PoolBackend *backend, guint64 handle);
 void pool_fork_backend_drop_captures (PoolForkBackend *self, guint worker);
+
+/* pool-fork-deaths.c: what the zygote tells of a worker, and its own end */
+void pool_fork_backend_handle_report (PoolForkBackend *self, const PoolControlMessage *message);
+void pool_fork_backend_zygote_died (PoolForkBackend *self);
 
 G_END_DECLS

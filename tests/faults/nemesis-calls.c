@@ -262,7 +262,9 @@ judge_map (NemesisCall *self)
   /* what was refused has no items */
   if (!ok && pool_map_result_get_n_items (map) == 0)
     {
-      g_autoptr (GVariant) value = pool_async_result_get (self->result, 0, &map_error);
+      GVariant *value = pool_async_result_get (self->result, 0, &map_error);
+
+      g_clear_pointer (&value, g_variant_unref);
 
       judge_error (self->pool, self, NULL, map_error);
       return;
