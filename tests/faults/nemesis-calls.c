@@ -265,7 +265,6 @@ judge_map (NemesisCall *self)
       GVariant *value = pool_async_result_get (self->result, 0, &map_error);
 
       g_clear_pointer (&value, g_variant_unref);
-
       judge_error (self->pool, self, NULL, map_error);
       return;
     }
