@@ -18,9 +18,14 @@ POOL_EXPORT
 void pool_fork_guard_thread_begin (void); /* this is that thread; enters */
 POOL_EXPORT
 void pool_fork_guard_thread_end (void);
-/* A thread that ran the program's code for the library ends now. */
+/*
+ * Threads that run the program's code for the library count as the program's, until they end: one that has been told to counts as
+ * ending, and says itself when it is at its end. @expected: whether it was told, in pool_fork_guard_expect_end().
+ */
 POOL_EXPORT
-void pool_fork_guard_note_end (void);
+void pool_fork_guard_expect_end (void);
+POOL_EXPORT
+void pool_fork_guard_note_end (gboolean expected);
 POOL_EXPORT
 void pool_fork_guard_enter (void);
 POOL_EXPORT

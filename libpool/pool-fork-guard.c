@@ -5,16 +5,26 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static GRWLock guard;
 static _Atomic guint n_still; /* our threads that hold, or wait for, the guard: not the program's */
 static _Atomic guint n_announced, n_begun; /* our threads that were made, and that hold the guard since */
-static _Atomic gint64 last_end;            /* monotonic µs: when one of ours ended */
 static _Atomic guint generation;
 
-/* The kernel lists a thread for a moment after it has ended, and after it was joined. */
-#define ENDING_US (50 * 1000)
+/*
+ * The kernel lists a thread for a moment after it has ended, and after it was joined; on a busy machine that moment is long. So those of
+ * ours that end leave their numbers, and whoever is about to fork waits until they are gone.
+ */
+#define ENDING_MAX 64
+#define ENDING_US (2 * 1000 * 1000)
+
+static GMutex ending_lock;
+static pid_t ending[ENDING_MAX];
+static guint n_ending;
+static guint n_expected; /* told to end, and not among those yet */
 
 static void
 count_fork (void)
@@ -70,15 +80,29 @@ pool_fork_guard_thread_begin (void)
 void
 pool_fork_guard_thread_end (void)
 {
+  pool_fork_guard_note_end (FALSE);
   atomic_fetch_sub (&n_still, 1);
   pool_fork_guard_leave ();
-  pool_fork_guard_note_end ();
 }
 
 void
-pool_fork_guard_note_end (void)
+pool_fork_guard_expect_end (void)
 {
-  atomic_store (&last_end, g_get_monotonic_time ());
+  g_mutex_lock (&ending_lock);
+  n_expected++;
+  g_mutex_unlock (&ending_lock);
+}
+
+void
+pool_fork_guard_note_end (gboolean expected)
+{
+  g_mutex_lock (&ending_lock);
+  if (expected)
+    n_expected--;
+  if (n_ending == ENDING_MAX)
+    memmove (ending, ending + 1, --n_ending * sizeof *ending);
+  ending[n_ending++] = gettid ();
+  g_mutex_unlock (&ending_lock);
 }
 
 void
@@ -104,9 +128,31 @@ count_threads (void)
   return stat ("/proc/self/task", &st) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : G_MAXUINT16;
 }
 
+/* Is any of our threads still listed that has ended, or is about to? */
+static gboolean
+any_ending (void)
+{
+  char path[64];
+  struct stat st;
+  guint n = 0;
+
+  g_mutex_lock (&ending_lock);
+  for (guint i = 0; i < n_ending; i++)
+    {
+      g_snprintf (path, sizeof path, "/proc/self/task/%d", (int) ending[i]);
+      if (stat (path, &st) == 0)
+        ending[n++] = ending[i];
+    }
+  n_ending = n;
+  n += n_expected;
+  g_mutex_unlock (&ending_lock);
+  return n > 0;
+}
+
 guint
 pool_fork_guard_lock (void)
 {
+  gint64 end = g_get_monotonic_time () + ENDING_US;
   guint n, ours;
 
   /* one that was made a moment ago has not got there yet */
@@ -114,9 +160,16 @@ pool_fork_guard_lock (void)
     g_thread_yield ();
   g_rw_lock_writer_lock (&guard);
   ours = atomic_load (&n_still);
-  while ((n = count_threads ()) > ours + 1 &&
-         g_get_monotonic_time () - atomic_load (&last_end) < ENDING_US)
-    g_usleep (100);
+  for (;;)
+    {
+      /* first whether any is about to go, then how many there are: not the other way round, as it may go in between */
+      gboolean wait = any_ending ();
+
+      n = count_threads ();
+      if (n <= ours + 1 || !wait || g_get_monotonic_time () >= end)
+        break;
+      g_usleep (100);
+    }
   return n > ours ? n - ours : 1;
 }
 
@@ -131,6 +184,8 @@ void
 pool_fork_guard_reset_in_child (void)
 {
   g_rw_lock_init (&guard);
+  g_mutex_init (&ending_lock);
+  n_ending = n_expected = 0;
   atomic_store (&n_still, 0);
   atomic_store (&n_begun, atomic_load (&n_announced));
 }

@@ -3,6 +3,7 @@
 
 #include "pool-apply-result-private.h"
 #include "pool-error.h"
+#include "pool-fork-guard-private.h"
 #include "pool-manager-private.h"
 
 /* put(), get() and their relatives: the pool as a work queue with one target function. */
@@ -119,6 +120,7 @@ feed (gpointer data)
   pool_engine_unlock (self->engine);
   g_object_unref (self);
   g_free (feeder);
+  pool_fork_guard_note_end (FALSE);
   return NULL;
 }
 

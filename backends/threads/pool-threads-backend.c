@@ -53,7 +53,15 @@ typedef struct
   PoolTask *task; /* a reference: the manager's, to cancel what runs */
   gboolean up;    /* the manager's */
   gboolean asked;
+  _Atomic int end; /* END_… */
 } Worker;
+
+enum
+{
+  END_NOT_YET,
+  END_EXPECTED, /* it has been told to */
+  END_NOW,      /* it is at it */
+};
 
 /* --- a worker's thread --- */
 
@@ -173,11 +181,11 @@ worker_thread (gpointer data)
     send_message (self, POOL_RING_STARTED_BAD, error);
 
   pool_runner_clear (&self->runner);
+  pool_fork_guard_note_end (atomic_exchange (&self->end, END_NOW) == END_EXPECTED);
   /* the last that the manager hears; it frees the worker */
   send_message (self, POOL_RING_ENDED, NULL);
   pool_engine_set_worker_thread (NULL);
   pool_engine_unref (engine);
-  pool_fork_guard_note_end ();
   return NULL;
 }
 
@@ -289,11 +297,21 @@ pool_threads_backend_add_workers (PoolBackend *backend, guint n)
 }
 
 static void
+expect_end (Worker *worker)
+{
+  int not_yet = END_NOT_YET;
+
+  if (worker->thread != NULL && atomic_compare_exchange_strong (&worker->end, &not_yet, END_EXPECTED))
+    pool_fork_guard_expect_end ();
+}
+
+static void
 pool_threads_backend_retire_worker (PoolBackend *backend, guint worker)
 {
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
 
   ((Worker *) self->workers->pdata[worker])->asked = TRUE;
+  expect_end (self->workers->pdata[worker]);
   pool_ring_retire (&POOL_LOCAL_BACKEND (self)->ring, worker);
 }
 
@@ -401,6 +419,9 @@ pool_threads_backend_stop (PoolBackend *backend, gboolean now)
   PoolThreadsBackend *self = POOL_THREADS_BACKEND (backend);
 
   self->stopping = TRUE;
+  for (guint i = 0; self->workers != NULL && i < self->workers->len; i++)
+    if (self->workers->pdata[i] != NULL)
+      expect_end (self->workers->pdata[i]);
   /* the tasks that run are told, and come to their end; no other begins */
   if (now)
     {
