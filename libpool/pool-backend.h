@@ -52,6 +52,42 @@ typedef enum
   POOL_BACKEND_CAN_CAPTURE = 1 << 7,
 } PoolBackendFlags;
 
+/* How an argument travels (PoolBackendTask.flags). */
+enum
+{
+  POOL_CALL_VALUE = 1 << 0,  /* an encoded GVariant; else bytes */
+  POOL_CALL_PACKED = 1 << 1, /* a batch of them; else one */
+  POOL_CALL_TIMED = 1 << 2,  /* the worker measures the run time */
+  POOL_CALL_ACK = 1 << 3,    /* the worker says so when it starts */
+  POOL_CALL_SYNACK = 1 << 4, /* and then waits until it may */
+  POOL_CALL_LIMITED = 1 << 5, /* has a time limit: the worker notes when each item starts */
+  POOL_CALL_CAPTURE = 1 << 6, /* what it writes to its standard output and error is wanted */
+};
+
+/* What came back (PoolBackendResult.kind). */
+typedef enum
+{
+  POOL_RESULT_NONE, /* nothing: the task was never started */
+  POOL_RESULT_BYTES,
+  POOL_RESULT_VALUE,
+  POOL_RESULT_PACKED,
+  POOL_RESULT_PACKED_VALUES,
+  POOL_RESULT_ERROR,
+  POOL_RESULT_LAST = POOL_RESULT_ERROR, /* of those that end a task */
+
+  POOL_RESULT_ACCEPTED, /* no result yet: a worker has started the task */
+  POOL_RESULT_PROGRESS, /* no result yet: the task has told how far it is (run_time: 0 to 1) */
+  POOL_RESULT_LEAVING,  /* no result: the worker will take no more tasks than the one it is in */
+} PoolResultKind;
+
+/* What a worker is told of the task that it runs. */
+typedef enum
+{
+  POOL_NOTICE_NONE,
+  POOL_NOTICE_SOFT_TIMEOUT, /* of one item */
+  POOL_NOTICE_CANCEL,       /* of all of it */
+} PoolNotice;
+
 /* How workers are to misbehave, for tests: the probability, for each task, of each. All 0: not at all. */
 typedef struct
 {

@@ -127,14 +127,6 @@ enum
   POOL_COMMAND_RETIRE, /* end after the task that runs */
 };
 
-/* What a worker is told of the task that it runs. */
-typedef enum
-{
-  POOL_NOTICE_NONE,
-  POOL_NOTICE_SOFT_TIMEOUT, /* of one item */
-  POOL_NOTICE_CANCEL,       /* of all of it */
-} PoolNotice;
-
 /* One worker's words; each line has one writer, but for progress and a status that sleeps. */
 typedef struct
 {
