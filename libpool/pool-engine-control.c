@@ -41,9 +41,16 @@ pool_engine_end_worker_locked (PoolEngine *self, PoolWorker *worker, PoolDownRea
   POOL_BACKEND_GET_CLASS (self->backend)->kill_worker (self->backend, worker->id, signum);
 }
 
+/* What a worker has is to end. If that one is gone, and only a result could still come, it has ended with this. */
 void
 pool_engine_mark_ending_locked (PoolEngine *self, PoolRecord *record, PoolEnding ending, int signum)
 {
+  if (!record->is_sent)
+    {
+      record->ending = ending;
+      pool_engine_end_as_wanted_locked (self, record);
+      return;
+    }
   if (record->ending == POOL_ENDING_NONE || record->is_placed)
     self->n_unplaced++;
   record->is_placed = FALSE;

@@ -291,6 +291,7 @@ void pool_engine_hand_out_locked (PoolEngine *self);
 void pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id);
 void pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state);
 void pool_engine_put_back_locked (PoolEngine *self, PoolRecord *record, gboolean lost);
+void pool_engine_count_back_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_collect_job_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_job_done_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result);

@@ -241,12 +241,22 @@ free_lost (PoolLostTask *lost)
   g_free (lost);
 }
 
-/* The worker is gone, but it may have sent the result of @record before that. */
+/*
+ * The worker is gone, but it may have sent the result of @record before that. Meanwhile the record takes nobody's turn, and none of its
+ * time limits is looked at: no worker is in it.
+ */
 void
 pool_engine_await_results_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how)
 {
-  PoolLostTask *lost = g_new (PoolLostTask, 1);
+  PoolLostTask *lost;
 
+  if (record->ending != POOL_ENDING_NONE)
+    {
+      pool_engine_end_as_wanted_locked (self, record);
+      return;
+    }
+  pool_engine_count_back_locked (self, record);
+  lost = g_new (PoolLostTask, 1);
   *lost = (PoolLostTask){ pool_record_get_handle (record), item, g_strdup (how),
                           g_get_monotonic_time () +
                               (gint64) (self->settings.lost_worker_timeout * G_USEC_PER_SEC) };
@@ -328,4 +338,6 @@ pool_engine_check_time_locked (PoolEngine *self)
     pool_engine_arm_timer_locked (self, next);
   if (self->queue.n > 0)
     pool_engine_hand_out_locked (self);
+  /* the last task of a closed pool may have been given up, of which no worker will say anything */
+  pool_engine_maybe_stop_locked (self);
 }

@@ -247,6 +247,13 @@ count_back (PoolEngine *self, PoolRecord *record)
     self->n_unplaced--;
 }
 
+/* No worker has it any more, though a result of it may still come. */
+void
+pool_engine_count_back_locked (PoolEngine *self, PoolRecord *record)
+{
+  count_back (self, record);
+}
+
 /* The record has ended: forget it, and the job when it was the last. */
 void
 pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state)
