@@ -2,6 +2,7 @@
 #include "conform.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* Workers come and go: recycled, added, let go, replaced; and the pool is as large as it should be. */
@@ -156,10 +157,24 @@ test_max_tasks_and_end (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* MiB that this program has resident, and a worker that is forked from it begins with. */
+static guint
+resident_mib (void)
+{
+  g_autofree char *text = NULL;
+  unsigned long pages = 0;
+
+  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
+  g_assert_cmpint (sscanf (text, "%*u %lu", &pages), ==, 1);
+  return pages * sysconf (_SC_PAGESIZE) >> 20;
+}
+
 static void
 test_max_memory (Fixture *fixture, gconstpointer data)
 {
-  PoolManager *pool = conform_started_with ("max-memory-per-child", (guint64) 100 * 1024, "processes", 1, NULL);
+  const guint limit = resident_mib () + 100;
+  PoolManager *pool =
+      conform_started_with ("max-memory-per-child", (guint64) limit * 1024, "processes", 1, NULL);
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);
 
   g_hash_table_add (pids, GINT_TO_POINTER (run_and_get_pid (pool)));
@@ -169,7 +184,7 @@ test_max_memory (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GError) error = NULL;
       g_autoptr (GVariant) pid =
-          pool_manager_apply (pool, "conform.hoard", g_variant_new ("(u)", 110), NULL, NULL, &error);
+          pool_manager_apply (pool, "conform.hoard", g_variant_new ("(u)", limit + 10), NULL, NULL, &error);
 
       g_assert_no_error (error);
       g_hash_table_add (pids, GINT_TO_POINTER (g_variant_get_int32 (pid)));

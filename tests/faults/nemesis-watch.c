@@ -333,7 +333,7 @@ nemesis_watch_memory (void)
   growth = xx > 0 ? xy / xx * n : 0;
   g_print ("memory: %.1f KiB in use, grown by %.1f KiB in the last %u rounds; RSS %.1f MiB\n", mean_y / 1024, growth / 1024,
            n, get_rss () / 1048576.0);
-  if (n >= 20 && growth > 512 * 1024)
+  if (n >= 20 && growth > 1024 * 1024)
     nemesis_found ("the heap grows: by %.0f bytes in %u rounds", growth, n);
   g_array_unref (heap);
 }
