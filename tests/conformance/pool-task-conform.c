@@ -133,6 +133,18 @@ mine (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
   return g_variant_new_int64 (-x);
 }
 
+/* every hundredth number takes its worker down, the first time */
+static GVariant *
+deadly (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
+{
+  gint64 x;
+
+  g_variant_get (args, "(x)", &x);
+  if (x % 100 == 99 && pool_task_get_attempt (task) == 1)
+    raise (SIGKILL);
+  return g_variant_new_int64 (x * x);
+}
+
 /* 0 takes its worker down the first time, after a while */
 static GVariant *
 late (PoolTask *task, GVariant *args, gpointer user_data, GError **error)
@@ -736,6 +748,7 @@ POOL_DEFINE_TASK_MODULE (module)
   pool_task_module_add (module, "quit", "ends the process", quit);
   pool_task_module_add (module, "once", "kills its first worker", once);
   pool_task_module_add (module, "mine", "kills its worker for 13", mine);
+  pool_task_module_add (module, "deadly", "kills its worker now and then", deadly);
   pool_task_module_add (module, "late", "kills its first worker for 0, late", late);
   pool_task_module_add (module, "initialize", "remembers a number", initialize);
   pool_task_module_add (module, "initialized", "that number", initialized);

@@ -79,7 +79,7 @@ remove_all (const char *path)
 static void
 test_ends (void)
 {
-  const guint n = g_test_slow () ? 10000 : 150;
+  const guint n = g_test_slow () ? 1000 : 150;
   guint n_fds, n_children;
   g_autofree char *dir = g_dir_make_tmp ("pool-ends-XXXXXX", NULL);
   gint64 longest = 0;

@@ -178,6 +178,34 @@ test_killed (void)
   g_assert_cmpuint (count_fds (), ==, n_fds);
 }
 
+/* Every hundredth task takes its worker down, once: each has one result, and the right one. In slow mode a million of them. */
+static void
+test_deadly (void)
+{
+  const gint64 n = g_test_slow () ? 1000000 : 10000;
+  PoolManager *pool = faults_new_pool (4);
+  PoolApplyResult *window[KILL_WINDOW] = { NULL };
+  guint64 n_done, n_failed, n_retried;
+
+  faults_start (pool);
+  for (gint64 i = 0; i < n + KILL_WINDOW; i++)
+    {
+      PoolApplyResult **place = &window[i % KILL_WINDOW];
+
+      if (i >= KILL_WINDOW)
+        check_result (g_steal_pointer (place), i - KILL_WINDOW);
+      if (i < n)
+        *place =
+            pool_manager_apply_async (pool, "conform.deadly", g_variant_new ("(x)", i), NULL, NULL, NULL, NULL);
+    }
+  g_object_get (pool, "n-done", &n_done, "n-failed", &n_failed, "n-retried", &n_retried, NULL);
+  g_test_message ("%" G_GINT64_FORMAT " tasks, %" G_GUINT64_FORMAT " of them run again", n, n_retried);
+  g_assert_cmpuint (n_done, ==, n);
+  g_assert_cmpuint (n_failed, ==, 0);
+  g_assert_cmpuint (n_retried, ==, n / 100);
+  faults_end (pool);
+}
+
 /* --- all at once, and the zygote --- */
 
 static void
@@ -514,6 +542,7 @@ main (int argc, char **argv)
   g_test_add_func ("/faults/output", test_output);
   g_test_add_func ("/faults/large", test_large);
   g_test_add_func ("/faults/zygote-killed", test_zygote_killed);
+  g_test_add_func ("/faults/deadly", test_deadly);
   g_test_add_func ("/faults/killed", test_killed);
   return g_test_run ();
 }
