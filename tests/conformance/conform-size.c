@@ -2,7 +2,6 @@
 #include "conform.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
 
 /* Workers come and go: recycled, added, let go, replaced; and the pool is as large as it should be. */
@@ -157,22 +156,10 @@ test_max_tasks_and_end (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* MiB that this program has resident, and a worker that is forked from it begins with. */
-static guint
-resident_mib (void)
-{
-  g_autofree char *text = NULL;
-  unsigned long pages = 0;
-
-  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
-  g_assert_cmpint (sscanf (text, "%*u %lu", &pages), ==, 1);
-  return pages * sysconf (_SC_PAGESIZE) >> 20;
-}
-
 static void
 test_max_memory (Fixture *fixture, gconstpointer data)
 {
-  const guint limit = resident_mib () + 100;
+  const guint limit = conform_resident () / 1024 + 100;
   PoolManager *pool =
       conform_started_with ("max-memory-per-child", (guint64) limit * 1024, "processes", 1, NULL);
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);

@@ -39,6 +39,8 @@ void conform_add_statistics (void);
 
 /* a pool with settings, started */
 PoolManager *conform_started_with (const char *property, ...) G_GNUC_NULL_TERMINATED;
+/* KiB that this program has resident, and a worker that is forked from it begins with */
+guint64 conform_resident (void);
 /* until a property of the pool has that value; fails after 20 s */
 void conform_await (PoolManager *pool, const char *property, guint64 value);
 

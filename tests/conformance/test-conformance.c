@@ -3,6 +3,7 @@
 
 #include "../count-things.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -52,6 +53,17 @@ conform_started_with (const char *property, ...)
   pool_manager_start (pool, &error);
   g_assert_no_error (error);
   return pool;
+}
+
+guint64
+conform_resident (void)
+{
+  g_autofree char *text = NULL;
+  unsigned long pages = 0;
+
+  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
+  g_assert_cmpint (sscanf (text, "%*u %lu", &pages), ==, 1);
+  return pages * (guint64) sysconf (_SC_PAGESIZE) / 1024;
 }
 
 void
