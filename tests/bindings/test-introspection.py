@@ -20,7 +20,10 @@ import tap
 import gi
 
 gi.require_version('Pool', '1')
-from gi.repository import GLib, Gio, GObject, Pool  # noqa: E402
+from gi.repository import GLib, Gio, GObject, Pool as Override  # noqa: E402
+
+# what the library has by itself; Python's own API stands on it
+Pool = Override.native
 
 BACKENDS = ('fork', 'threads')
 CORE = '{http://www.gtk.org/introspection/core/1.0}'

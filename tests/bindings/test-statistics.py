@@ -14,7 +14,9 @@ import traces
 import gi
 
 gi.require_version('Pool', '1')
-from gi.repository import GLib, Pool  # noqa: E402
+from gi.repository import GLib, Pool as Override  # noqa: E402
+
+Pool = Override.native
 
 BACKENDS = ('fork', 'threads')
 

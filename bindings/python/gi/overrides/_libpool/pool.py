@@ -1,0 +1,653 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Pool: what multiprocessing.Pool and billiard.Pool are, on libpool."""
+
+import atexit
+import itertools
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+import weakref
+
+from gi.repository import GLib
+
+from . import blocks
+from . import iterators
+from . import logs
+from . import pickling
+from . import spawning
+from . import worker
+from .calls import ProcessCalls, ThreadCalls
+from .errors import PoolError, from_gerror
+from .native import State, native
+from .results import ApplyResult, MapResult
+from .waiting import wait
+
+INIT, RUN, CLOSE, TERMINATE = 'INIT', 'RUN', 'CLOSE', 'TERMINATE'
+
+#: A map of so many items or fewer sends each by itself: the pool divides them, and takes them back for a worker that is idle.
+_SINGLE_ITEMS_MAX = 2000
+#: Chunks of a longer map that are chosen here: a share of what is left, and never fewer or more than these.
+_CHUNK_MIN, _CHUNK_MAX = 32, 65536
+
+_pools = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all():
+    # in the order in which multiprocessing does it: before anything that workers could still need is gone
+    for pool in list(_pools):
+        if pool._creator == os.getpid():
+            pool._end_at_exit()
+
+
+def cpu_count():
+    """How many CPUs this process may use: affinity and the quota of its control group count."""
+    return native.cpu_count()
+
+
+class WorkerInfo(int):
+    """A worker, for hooks: its process id, which knows more. ``info`` is a ``Pool.native.WorkerInfo``."""
+
+    def __new__(cls, info):
+        self = super().__new__(cls, info.get_pid() or os.getpid())
+        self.info = info
+        return self
+
+    pid = property(int)
+    id = property(lambda self: self.info.get_id())
+
+    def __getattr__(self, name):
+        getter = getattr(object.__getattribute__(self, 'info'), 'get_' + name, None)
+        if getter is None:
+            raise AttributeError(name)
+        return getter()
+
+
+class _Worker:
+    """A worker as multiprocessing's pool shows it: something like a Process."""
+
+    daemon = True
+
+    def __init__(self, pool, info):
+        self._native = pool._native
+        self.info = info
+        self.id = info.get_id()
+        self.pid = self.ident = info.get_pid() or os.getpid()
+        self.name = f'PoolWorker-{self.id + 1}'
+
+    def is_alive(self):
+        return any(info.get_id() == self.id and info.get_pid() == self.info.get_pid()
+                   for info in self._native.get_workers())
+
+    @property
+    def exitcode(self):
+        return None if self.is_alive() else -self.info.get_signal() or self.info.get_exit_code()
+
+    def terminate(self):
+        self._native.terminate_job(self.pid, 15)
+
+    def join(self, timeout=None):
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.is_alive() and (deadline is None or time.monotonic() < deadline):
+            time.sleep(0.01)
+
+    def __repr__(self):
+        return f'<{self.name} pid={self.pid}>'
+
+
+def _exit_code(info):
+    return -info.get_signal() if info.get_signal() else info.get_exit_code()
+
+
+def _seconds(name, value):
+    if value is None:
+        return 0.0
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        raise ValueError(f'{name} is a number of seconds, not {value!r}')
+    return float(value)
+
+
+class Pool:
+    """A pool of worker processes, in place of ``multiprocessing.Pool`` and ``billiard.Pool``.
+
+    ``processes``: number of workers; default: the CPUs that this process may use. ``initializer(*initargs)`` runs once in
+    each worker. ``maxtasksperchild``: a worker is replaced after so many tasks. ``timeout``, ``soft_timeout``: seconds
+    that a task may run: at the soft limit SoftTimeLimitExceeded is raised in it, at the hard one it is ended.
+    ``max_memory_per_child``: KiB; a worker that has more after a task is replaced. ``context``, ``start_method``: how
+    workers are made, see ``multiprocessing``. ``resilient``: tasks of a worker that died run again, up to ``max_retries``
+    times. ``backend_options`` are further properties of ``Pool.native.Manager``, such as ``grace=0.5``,
+    ``sandbox='strict'``, ``memory_limit=100_000``. ``loggers``: records that tasks give to these come out here.
+
+    ``with`` terminates the pool at its end. Raises ValueError or TypeError for arguments that make no sense, and
+    PoolError if the pool cannot be started.
+    """
+
+    _backend = 'fork'
+    _state = INIT
+    _native = None
+    _creator = 0
+    _owner_dispatched = False
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, timeout=None,
+                 soft_timeout=None, lost_worker_timeout=None, max_restarts=None, max_restart_freq=1, on_process_up=None,
+                 on_process_down=None, on_timeout_set=None, on_timeout_cancel=None, threads=True, semaphore=None,
+                 putlocks=False, allow_restart=False, synack=False, on_process_exit=None, context=None,
+                 max_memory_per_child=None, enable_timeouts=False, *, backend=None, cluster=None, master_sock_type='w',
+                 start_method=None, resilient=True, max_retries=3, loggers=(), **backend_options):
+        self._creator = os.getpid()
+        self._iterators = weakref.WeakSet()
+        self._ctx = context
+        self._backend = backend or self._backend
+        if processes is None:
+            processes = self._default_processes()
+        if processes < 1:
+            raise ValueError('Number of processes must be at least 1')
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError('maxtasksperchild must be a positive int or None')
+        if initializer is not None and not callable(initializer):
+            raise TypeError('initializer must be a callable')
+        self._processes = processes
+        self._initializer = initializer
+        self._initargs = tuple(initargs)
+        self._allow_restart = allow_restart
+        self._threads = threads
+        self._loggers = [logs.check(logger) for logger in loggers]
+
+        options = dict(
+            processes=processes,
+            max_tasks_per_child=maxtasksperchild or 0,
+            timeout=_seconds('timeout', timeout),
+            soft_timeout=_seconds('soft_timeout', soft_timeout),
+            max_restarts=max_restarts or 0,
+            max_restart_freq=_seconds('max_restart_freq', max_restart_freq),
+            threads=bool(threads),
+            putlocks=bool(putlocks),
+            allow_restart=True,
+            synack=bool(synack),
+            max_memory_per_child=max_memory_per_child or 0,
+            resilient=bool(resilient),
+            max_retries=max_retries,
+            callback_grace=0.05 if 'gi.repository.Gtk' in sys.modules else 0.0,
+            interruptible=True,
+        )
+        if lost_worker_timeout is not None:
+            options['lost_worker_timeout'] = _seconds('lost_worker_timeout', lost_worker_timeout)
+        if semaphore is not None:
+            options['semaphore'] = getattr(semaphore, '_initial_value', semaphore)
+            options['putlocks'] = True
+        if on_timeout_set is not None or on_timeout_cancel is not None:
+            options['report_tasks'] = True
+        options.update(self._map_options(cluster, master_sock_type, backend_options))
+        self._native = self._make_native(options)
+        self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel)
+        self._start(start_method)
+
+    # --- making it ---
+
+    @staticmethod
+    def _default_processes():
+        return native.cpu_count()
+
+    def _map_options(self, cluster, master_sock_type, backend_options):
+        """``cluster`` and ``master_sock_type`` mean something to remote backends only."""
+        return backend_options
+
+    def _make_native(self, options):
+        try:
+            made = native.Manager(backend=self._backend)
+            for name, value in options.items():
+                if isinstance(value, str) and name == 'sandbox':
+                    value = getattr(native.Sandbox, value.upper())
+                made.set_property(name.replace('_', '-'), value)
+        except TypeError as error:
+            raise TypeError(f'{type(self).__name__}() got an argument that it does not know: {error}') from None
+        return made
+
+    def _connect_hooks(self, up, down, exited, timeout_set, timeout_cancel):
+        connect = self._native.connect
+        self._results = weakref.WeakValueDictionary() if timeout_set or timeout_cancel else None
+        if up is not None:
+            connect('process-up', lambda _, info: up(WorkerInfo(info)))
+        if down is not None:
+            connect('process-down', lambda _, info: down(WorkerInfo(info), _exit_code(info)))
+        if exited is not None:
+            connect('process-exit', lambda _, info, *rest: exited(WorkerInfo(info), _exit_code(info)))
+        find = self._results.get if self._results is not None else None
+        if timeout_set is not None:
+            connect('timeout-set', lambda _, result, soft, hard: timeout_set(find(result.get_id(), result), soft or None,
+                                                                             hard or None))
+        if timeout_cancel is not None:
+            connect('timeout-cancel', lambda _, result: timeout_cancel(find(result.get_id(), result)))
+
+    def _start(self, start_method):
+        if self._backend == 'threads':
+            self._calls = ThreadCalls()
+            self._start_method = None
+            self._native.register_bytes(worker.CALL_NAME, self._calls.run)
+            self._native.set_thread_func(worker.thread_function)
+            if self._initializer is not None:
+                start = worker.ThreadStart(self._initializer, self._initargs)
+                self._native.register_bytes(worker.START_NAME, start)
+                self._native.set_initializer(worker.START_NAME, None)
+        else:
+            self._calls = ProcessCalls()
+            self._start_method = spawning.choose_method(start_method, self._ctx)
+            logs.connect(self._native, self._loggers)
+            spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
+                             logs.describe(self._loggers))
+        try:
+            self._native.start()
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+        self._state = RUN
+        _pools.add(self)
+
+    # --- calls ---
+
+    def _check_running(self):
+        if self._state != RUN:
+            raise ValueError('Pool not running')
+
+    def apply(self, func, args=(), kwds={}):
+        """Calls ``func(*args, **kwds)`` in a worker and returns what it returns; raises what it raises."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None, accept_callback=None,
+                    timeout_callback=None, waitforslot=None, soft_timeout=None, timeout=None, lost_worker_timeout=None,
+                    callbacks_propagate=(), correlation_id=None, *, priority=0, max_retries=None):
+        """Calls ``func(*args, **kwds)`` in a worker; returns an ApplyResult.
+
+        ``callback(value)`` or ``error_callback(exception)`` is called when the call has ended, before ``wait()`` and
+        ``get()`` return. ``accept_callback(pid, monotonic_time)`` when a worker has started it,
+        ``timeout_callback(soft=, timeout=)`` when it runs over a limit. ``soft_timeout``, ``timeout``: seconds, in place
+        of the pool's. ``priority``: -128 to 127, more urgent calls are started first.
+
+        An argument that cannot be pickled is the exception of the result.
+        """
+        self._check_running()
+        result = ApplyResult(self, callback, error_callback, callbacks_propagate, correlation_id)
+        options = None
+        if (accept_callback or timeout_callback or soft_timeout is not None or timeout is not None or priority or
+                max_retries is not None or waitforslot is not None or correlation_id is not None):
+            options = self._make_options(result, accept_callback, timeout_callback, waitforslot, soft_timeout, timeout,
+                                         correlation_id, priority, max_retries)
+        calls = self._calls
+        try:
+            message, result._call = calls.encode(calls.function(func), pickling.CALL, (args, kwds))
+        except Exception as error:
+            result._failed(error)
+            return result
+        result._calls = calls
+        self._submit(result, message, options)
+        return result
+
+    def _submit(self, result, message, options=None):
+        if type(message) is bytes:
+            made = self._native.apply_bytes_async(worker.CALL_NAME, message, options, None, None)
+        else:
+            try:
+                block = blocks.fill(self._native, message)
+            except GLib.Error as error:
+                result._failed(from_gerror(error))
+                return
+            made = self._native.apply_block_async(worker.CALL_NAME, block, options, None, None)
+        if self._results is not None:
+            self._results[made.get_id()] = result
+        result._submitted(made)
+
+    @staticmethod
+    def _make_options(result, accept, on_timeout, waitforslot, soft_timeout, timeout, correlation_id, priority,
+                      max_retries):
+        options = native.CallOptions()
+        if correlation_id is not None:
+            options.set_correlation_id(str(correlation_id))
+        if soft_timeout is not None:
+            options.set_soft_timeout(_seconds('soft_timeout', soft_timeout))
+        if timeout is not None:
+            options.set_timeout(_seconds('timeout', timeout))
+        if max_retries is not None:
+            options.set_max_retries(max_retries)
+        if waitforslot is not None:
+            options.set_wait_for_slot(bool(waitforslot))
+        if priority:
+            options.set_priority(priority)
+        if accept is not None:
+            options.set_accept_callback(lambda _, info, moment, *rest: accept(WorkerInfo(info), moment / 1e6))
+        if on_timeout is not None:
+            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=limit))
+        return options
+
+    def map(self, func, iterable, chunksize=None):
+        """Calls ``func`` with each item; returns the list of what it returns, in the order of the items.
+
+        If items raise, the others are still run; then the exception of the first of them is raised.
+        """
+        return self._map_async(func, iterable, False, chunksize).get()
+
+    def starmap(self, func, iterable, chunksize=None):
+        """As map(), for items that are tuples of arguments."""
+        return self._map_async(func, iterable, True, chunksize).get()
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """As map(); returns a MapResult at once."""
+        return self._map_async(func, iterable, False, chunksize, callback, error_callback)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """As starmap(); returns a MapResult at once."""
+        return self._map_async(func, iterable, True, chunksize, callback, error_callback)
+
+    def _map_async(self, func, iterable, star, chunksize, callback=None, error_callback=None):
+        self._check_running()
+        if not hasattr(iterable, '__len__'):
+            iterable = list(iterable)
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f'Chunksize must be 1+, not {chunksize:n}')
+        result = MapResult(self, callback, error_callback)
+        result._calls = self._calls
+        try:
+            messages = self._encode_map(result, func, iterable, star, chunksize)
+        except Exception as error:
+            result._failed(error)
+            return result
+        packed = GLib.Bytes.new(pickling.pack_items([message if type(message) is bytes else message.join()
+                                                     for message in messages]))
+        single = 1 if chunksize is not None or result._starts is not None else 0
+        result._submitted(self._native.map_packed_async(worker.CALL_NAME, packed, single, None, None))
+        return result
+
+    def _encode_map(self, result, func, iterable, star, chunksize):
+        """One message for each item, or for each chunk of a longer map."""
+        calls = self._calls
+        function = calls.function(func)
+        n = len(iterable)
+        result._length = n
+        if chunksize == 1 or chunksize is None and n <= _SINGLE_ITEMS_MAX and not calls.by_reference:
+            kind = pickling.STAR if star else pickling.ITEM
+            encoded = [calls.encode(function, kind, item) for item in iterable]
+        else:
+            kind = pickling.STAR_CHUNK if star else pickling.CHUNK
+            starts, encoded, start = [], [], 0
+            for chunk in self._cut(iterable, n, chunksize):
+                starts.append(start)
+                start += len(chunk)
+                encoded.append(calls.encode(function, kind, chunk))
+            result._starts = starts
+            n = start
+        result._length = n if result._starts is not None else len(encoded)
+        if calls.by_reference:
+            result._tokens = [call for _, call in encoded]
+        return [message for message, _ in encoded]
+
+    def _cut(self, iterable, n, chunksize):
+        if type(iterable) in (range, list, tuple):
+            start = 0
+            while start < n:
+                size = chunksize or self._share(n - start)
+                yield iterable[start:start + size]
+                start += size
+            return
+        iterator = iter(iterable)
+        left = n
+        while chunk := tuple(itertools.islice(iterator, chunksize or self._share(left))):
+            left = max(left - len(chunk), 0)
+            yield chunk
+
+    def _share(self, left):
+        """Chunks get smaller towards the end, so that all workers end at about the same time."""
+        if self._calls.by_reference:
+            return max(left // (4 * self._processes), 1)
+        return min(max(left // (3 * self._processes), _CHUNK_MIN), _CHUNK_MAX)
+
+    def imap(self, func, iterable, chunksize=1, lost_worker_timeout=None):
+        """As map(), lazily: an iterator over the results in the order of the items.
+
+        Items are taken as workers need them, never more than a window ahead of the results that were taken. An
+        exception of one item does not end the iteration. ``next(timeout)`` waits for so many seconds.
+        """
+        return self._imap(func, iterable, chunksize, False, True)
+
+    def imap_unordered(self, func, iterable, chunksize=1, lost_worker_timeout=None):
+        """As imap(), with results in the order in which they come."""
+        return self._imap(func, iterable, chunksize, False, False)
+
+    def istarmap(self, func, iterable, chunksize=1):
+        """As imap(), for items that are tuples of arguments."""
+        return self._imap(func, iterable, chunksize, True, True)
+
+    def istarmap_unordered(self, func, iterable, chunksize=1):
+        """As imap_unordered(), for items that are tuples of arguments."""
+        return self._imap(func, iterable, chunksize, True, False)
+
+    def _imap(self, func, iterable, chunksize, star, ordered):
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f'Chunksize must be 1+, not {chunksize:n}')
+        kind = iterators.IMapIterator if ordered else iterators.IMapUnorderedIterator
+        made = kind(self, func, iterable, chunksize, star)
+        self._iterators.add(made._feed)
+        made._feed.begin()
+        return made
+
+    # --- its life ---
+
+    def close(self):
+        """Takes no more calls; workers end when they have done what there is."""
+        if self._state == RUN:
+            self._state = CLOSE
+            for feed in list(self._iterators):
+                feed.finish_alone()
+            self._feed_ended()
+
+    def _feed_ended(self):
+        if self._state == CLOSE and not any(feed.active for feed in list(self._iterators)):
+            self._close_native()
+
+    def _close_native(self):
+        try:
+            self._native.close()
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+
+    def terminate(self):
+        """Ends the workers at once. Calls that have not ended become ready, and raise Terminated."""
+        self._state = TERMINATE
+        for feed in list(self._iterators):
+            feed.stop()
+        try:
+            self._native.terminate()
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+        self._calls.clear()
+
+    def join(self):
+        """Waits until the workers are gone. Raises ValueError if the pool was neither closed nor terminated."""
+        if self._state == RUN:
+            raise ValueError('Pool is still running')
+        if self._state not in (CLOSE, TERMINATE):
+            raise ValueError('In unknown state')
+        for feed in list(self._iterators):
+            feed.join()
+        if self._state == CLOSE:
+            self._close_native()
+        wait(self._native.join, None)
+        # callbacks of the last results may be on their way, in another thread
+        self._calls.clear()
+
+    def restart(self):
+        """Starts a pool anew that was closed, terminated or broken. Raises RuntimeError without ``allow_restart``."""
+        if not self._allow_restart:
+            raise RuntimeError('the pool was made without allow_restart=True')
+        try:
+            self._native.restart()
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+        self._state = RUN
+
+    def _end_at_exit(self):
+        try:
+            if self._native is not None and self._native.get_state() not in (State.NEW, State.JOINED):
+                self.terminate()
+                wait(self._native.join, 10)
+        except Exception:  # the program is ending: nobody could do anything about it
+            pass
+
+    def __enter__(self):
+        self._check_running()
+        return self
+
+    def __exit__(self, *_):
+        self.terminate()
+
+    def __del__(self, _warn=warnings.warn, _RUN=RUN):
+        if self._creator != os.getpid():
+            return
+        if self._state == _RUN:
+            _warn(f'unclosed running multiprocessing pool {self!r}', ResourceWarning, source=self)
+        made, self._native = self._native, None
+        if made is not None:
+            try:
+                made.terminate()
+            except GLib.Error:
+                pass
+
+    def __repr__(self):
+        cls = type(self)
+        return f'<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._processes}>'
+
+    def __reduce__(self):
+        raise NotImplementedError('pool objects cannot be passed between processes or pickled')
+
+    # --- workers ---
+
+    def _up(self, seconds=10):
+        """The workers, when all that are coming up are there."""
+        deadline = time.monotonic() + seconds
+        while True:
+            infos = self._native.get_workers()
+            if len(infos) >= self._processes or self._state != RUN or time.monotonic() > deadline:
+                return infos
+            time.sleep(0.002)
+
+    @property
+    def _pool(self):
+        return [_Worker(self, info) for info in self._up()]
+
+    def _repopulate_pool(self):
+        self._native.maintain_pool()
+
+    def get_workers(self):
+        """The workers that are up: a list of ``Pool.native.WorkerInfo``."""
+        return self._native.get_workers()
+
+    def worker_pids(self):
+        """The process id of each worker; of this process for each that is a thread."""
+        return [info.get_pid() or os.getpid() for info in self._up()]
+
+    def grow(self, n=1):
+        """Adds workers."""
+        self._change_size(self._native.grow, n, n)
+
+    def shrink(self, n=1):
+        """Lets workers go, idle ones first. Raises ValueError if all are busy."""
+        self._change_size(self._native.shrink, n, -n)
+
+    def _change_size(self, change, n, by):
+        try:
+            change(n)
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+        self._processes += by
+
+    def terminate_job(self, pid, sig=None):
+        """Ends what the worker with this process id runs now; its result raises Terminated."""
+        try:
+            self._native.terminate_job(int(pid), int(sig or 15))
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+
+    def did_start_ok(self):
+        """Whether no worker has ended since the start that should not have."""
+        return self._native.did_start_ok()
+
+    def maintain_pool(self):
+        """Replaces workers that have died, where no thread does that. Raises RestartFreqExceeded if that is too often."""
+        try:
+            self._native.maintain_pool()
+        except GLib.Error as error:
+            raise from_gerror(error) from None
+
+    def handle_result_event(self, *args):
+        """With ``threads=False``: takes the results that have come."""
+        self.maintain_pool()
+
+    def on_job_ready(self, job, i, obj, inqW_fd):
+        """To be overridden: a result is there. Called with the result object, its number, and None twice."""
+
+    def send_ack(self, response, job, i, fd):
+        """To be overridden; here the pool itself answers a worker that asks whether it may start (``synack``)."""
+
+    @property
+    def process_sentinels(self):
+        """Descriptors, one for each worker, that are readable when it has ended: for multiprocessing.connection.wait."""
+        return list(self._native.get_process_sentinels())
+
+    @staticmethod
+    def cpu_count():
+        """How many CPUs this process may use."""
+        return native.cpu_count()
+
+    def statistics(self):
+        """Counters of the pool, by name."""
+        props = self._native.props
+        return {name: getattr(props, 'n_' + name)
+                for name in ('workers', 'pending', 'running', 'done', 'failed', 'retried', 'restarts')}
+
+
+class ThreadPool(Pool):
+    """A pool of threads: functions, arguments and results are passed by reference."""
+
+    _backend = 'threads'
+
+    def __init__(self, processes=None, initializer=None, initargs=(), **options):
+        super().__init__(processes, initializer, initargs, **options)
+
+
+class ZPool(Pool):
+    """Fiber's pool. A task of a worker that dies fails."""
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, cluster=None,
+                 master_sock_type='w', **options):
+        options.setdefault('backend', 'zmq')
+        options.setdefault('resilient', False)
+        _check_backend(options['backend'])
+        super().__init__(processes, initializer, initargs, maxtasksperchild, cluster=cluster,
+                         master_sock_type=master_sock_type, **options)
+
+
+class ResilientZPool(ZPool):
+    """Fiber's pool that runs tasks again that a worker took with it, and that raised."""
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, cluster=None, **options):
+        options.setdefault('resilient', True)
+        super().__init__(1 if processes is None else processes, initializer, initargs, maxtasksperchild, cluster,
+                         **options)
+
+
+class MPIPool(Pool):
+    """mpi4py's pool."""
+
+    def __init__(self, processes=None, initializer=None, initargs=(), **options):
+        for name in 'maxtasksperchild', 'context':
+            if options.pop(name, None) is not None:
+                warnings.warn(f'the argument {name} is not supported by MPIPool', UserWarning, stacklevel=2)
+        options.setdefault('backend', 'mpi')
+        _check_backend(options['backend'])
+        super().__init__(processes, initializer, initargs, **options)
+
+
+def _check_backend(name):
+    """A clear word before anything is made."""
+    if name not in native.list_backends():
+        raise ValueError(f'the backend {name!r} is not installed; there are {", ".join(native.list_backends())}')

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Results of calls that have been made and may not have ended."""
+
+import asyncio
+import logging
+import threading
+import types
+
+from gi.repository import GLib
+
+from . import blocks
+from . import pickling
+from .errors import TimeoutError, from_gerror
+from .waiting import wait
+
+_log = logging.getLogger('libpool')
+_outcome_lock = threading.Lock()
+_callbacks = threading.local()  # .depth: how many run in this thread
+
+
+class AsyncResult:
+    """A call that has been made. What the ``_async`` methods of a pool return.
+
+    It can be awaited in asyncio; cancelling that cancels the call.
+    """
+
+    def __init__(self, pool, callback=None, error_callback=None, callbacks_propagate=(), correlation_id=None):
+        self._pool = pool  # which lives until this has ended
+        self._callback = callback
+        self._error_callback = error_callback
+        self._callbacks_propagate = tuple(callbacks_propagate or ())
+        self._propagated = None
+        self._event = threading.Event() if callback or error_callback else None
+        self._native = None
+        self._outcome = None  # (True, value) or (False, exception), when it is known here
+        self._facts = None
+        self.correlation_id = correlation_id
+
+    # --- set up by the pool ---
+
+    def _submitted(self, native_result):
+        self._native = native_result
+        if self._event is not None:
+            native_result.wait_async(None, self._on_end)
+
+    def _failed(self, error):
+        """It never gets to a worker."""
+        self._outcome = False, error
+        if self._event is not None:
+            self._on_end()
+
+    def _fetch(self):
+        """The outcome, when the native result is ready."""
+        raise NotImplementedError
+
+    def _on_end(self, *_):
+        ok, value = self._resolve()
+        callback = self._callback if ok else self._error_callback
+        _callbacks.depth = getattr(_callbacks, 'depth', 0) + 1
+        try:
+            if callback is not None:
+                callback(value)
+        except Exception as error:
+            if self._callbacks_propagate and isinstance(error, self._callbacks_propagate):
+                self._propagated = error
+            else:
+                _log.exception('a callback of a pool raised an exception')
+        finally:
+            _callbacks.depth -= 1
+            self._callback = self._error_callback = None
+            self._event.set()
+
+    def _resolve(self):
+        if self._outcome is None:
+            outcome = self._fetch()
+            with _outcome_lock:
+                if self._outcome is None:
+                    self._outcome = outcome
+                    self._pool = None
+        return self._outcome
+
+    def _let_go(self):
+        """What the native result knows is kept, its bytes are not."""
+        native_result, self._native = self._native, None
+        if native_result is not None:
+            self._facts = (native_result.get_id(), native_result.get_attempts(), native_result.get_worker(),
+                           native_result.get_run_time())
+
+    # --- multiprocessing ---
+
+    def ready(self):
+        """Whether the call has ended, and its callback has run."""
+        if self._event is not None:
+            return self._event.is_set()
+        return self._outcome is not None or self._native is not None and self._native.ready()
+
+    def successful(self):
+        """Whether the call has ended without an exception. Raises ValueError if it has not ended."""
+        if not self.ready():
+            raise ValueError(f'{self!r} not ready')
+        return self._resolve()[0]
+
+    def wait(self, timeout=None):
+        """Waits until the call has ended and its callback has run, or ``timeout`` seconds are over."""
+        self._wait(timeout)
+
+    def _wait(self, timeout):
+        """Whether it has ended."""
+        native_result = self._native
+        if self._outcome is None and native_result is not None and not native_result.ready():
+            try:
+                wait(lambda seconds: native_result.wait(seconds, None), timeout)
+            except TimeoutError:
+                return False
+        if self._event is None:
+            return True
+        # a callback that waits for another one must not wait for a callback that comes after itself
+        if getattr(_callbacks, 'depth', 0) > 0:
+            return True
+        if not self._event.is_set():
+            if native_result is not None:
+                wait(lambda seconds: native_result.wait(seconds, None), 0)
+            return self._event.wait(timeout)
+        return True
+
+    def get(self, timeout=None):
+        """What the function returned.
+
+        Raises what it raised, with a RemoteTraceback as the cause; TimeoutError when ``timeout`` seconds are over and
+        the call goes on; or what has become of it: TimeLimitExceeded, WorkerLostError, Terminated, …
+        """
+        if not self._wait(timeout):
+            raise TimeoutError(f'the call has not ended after {timeout} s; it goes on')
+        if self._propagated is not None:
+            raise self._propagated
+        ok, value = self._resolve()
+        if ok:
+            return value
+        raise value
+
+    # --- what libpool adds ---
+
+    def terminate(self, signum=None):
+        """Ends the call: ``get()`` raises Terminated. If a worker is in it, that gets the signal, and is replaced."""
+        if self._native is not None:
+            self._native.terminate(int(signum or 15))
+
+    def cancel(self):
+        """Cancels the call: it is not started, or asked to stop and ended if it does not. Returns whether it was in time."""
+        return self._native is not None and self._outcome is None and self._native.cancel()
+
+    def _fact(self, index, getter):
+        if self._native is not None:
+            return getter(self._native)
+        return self._facts[index] if self._facts is not None else 0
+
+    @property
+    def id(self):
+        """The number of the call in its pool, from 1; 0 if it never got there."""
+        return self._fact(0, lambda result: result.get_id())
+
+    @property
+    def attempts(self):
+        """How often the call was started: more than once if workers died in it."""
+        return self._fact(1, lambda result: result.get_attempts())
+
+    @property
+    def worker(self):
+        """The number of the worker that had it last."""
+        return self._fact(2, lambda result: result.get_worker())
+
+    @property
+    def run_time(self):
+        """How long it ran, in seconds; 0 if nobody measured it."""
+        return self._fact(3, lambda result: result.get_run_time())
+
+    @property
+    def progress(self):
+        """How much is done, from 0 to 1: what the task told, or the part of a map's items that have ended."""
+        if self._native is None:
+            return 1.0
+        return self._native.get_progress()
+
+    def _when_ended(self, function):
+        if self._outcome is not None or self._native is None:
+            function()
+        else:
+            self._native.wait_async(None, lambda *_: function())
+
+    def __await__(self):
+        if not self.ready():
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+
+            def end():
+                if not future.done():
+                    future.set_result(None)
+
+            def tell():
+                try:
+                    loop.call_soon_threadsafe(end)
+                except RuntimeError:  # the loop is closed: nobody waits any more
+                    pass
+
+            self._when_ended(tell)
+            try:
+                yield from future
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.get()
+
+    def __repr__(self):
+        state = 'running'
+        if self.ready():
+            state = 'successful' if self._resolve()[0] else 'failed'
+        return f'<{type(self).__module__}.{type(self).__qualname__} {self.id} {state}>'
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+
+class ApplyResult(AsyncResult):
+    """The result of :meth:`Pool.apply_async`."""
+
+    _call = None  # ThreadCalls: the call by reference
+    _calls = None
+
+    def _fetch(self):
+        native_result = self._native
+        try:
+            reply = native_result.get_bytes(0)
+        except GLib.Error as error:
+            self._let_go()
+            return False, from_gerror(error)
+        if self._call is not None:
+            call, self._call = self._call, None
+            return self._calls.decode(None, call)
+        if reply.get_size() >= pickling.LARGE_SIZE:
+            self._let_go()
+        return blocks.decode_bytes(reply)
+
+
+class MapResult(ApplyResult):
+    """The result of :meth:`Pool.map_async` and :meth:`Pool.starmap_async`.
+
+    ``len(result)`` is the number of items. ``result[i]`` is one item when the map has ended, also if others failed.
+    """
+
+    _length = 0
+    _chunksize = 0  # of what travels as one; 0: each item by itself
+    _calls = None
+    _tokens = None  # ThreadCalls
+    _failures = None  # exceptions by index
+
+    def __len__(self):
+        return self._length
+
+    @property
+    def n_done(self):
+        """How many items have ended; where chunks travel as one, in steps of those."""
+        if self._outcome is not None:
+            return self._length
+        if self._native is None:
+            return 0
+        done = self._native.get_n_done()
+        if self._starts is None:
+            return done
+        return self._length if done == len(self._starts) else min(done * (self._length // len(self._starts)), self._length)
+
+    def __getitem__(self, index):
+        """One item, when the map has ended; raises what it raised."""
+        if not self.ready():
+            raise ValueError(f'{self!r} not ready')
+        self._resolve()
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError(f'a map of {self._length} items has no item {index}')
+        if self._values is None:
+            raise self._outcome[1]
+        if index in self._failures:
+            raise self._failures[index]
+        return self._values[index]
+
+    _starts = None  # the first item of each chunk, where chunks travel as one
+    _values = None
+
+    def _fetch(self):
+        values, failures = [], {}
+        try:
+            replies = self._native.get_bytes(0)
+        except GLib.Error as error:
+            if self._native.get_n_items() == 0:
+                self._let_go()
+                return False, from_gerror(error)
+            replies = self._fetch_one_by_one(failures)
+        else:
+            replies = self._split(replies)
+        self._collect(replies, values, failures)
+        self._let_go()
+        self._values, self._failures = values, failures
+        if failures:
+            return False, failures[min(failures)]
+        return True, values
+
+    @staticmethod
+    def _split(replies):
+        if replies.get_size() < pickling.LARGE_SIZE:
+            return pickling.unpack_items(memoryview(replies.get_data()))
+        return pickling.unpack_items(blocks.open_bytes(replies))
+
+    def _fetch_one_by_one(self, failures):
+        """Some calls have failed in the pool: their errors stand in place of their replies."""
+        for index in range(self._native.get_n_items()):
+            try:
+                yield memoryview(self._native.get_item_bytes(index).get_data())
+            except GLib.Error as error:
+                yield from_gerror(error)
+
+    def _collect(self, replies, values, failures):
+        tokens = self._tokens
+        decode = pickling.decode_reply
+        for number, reply in enumerate(replies):
+            if isinstance(reply, Exception):
+                ok, value = False, reply
+            elif tokens is not None:
+                ok, value = self._calls.decode(None, tokens[number])
+            elif reply[0] == pickling.LARGE:
+                head, *buffers = pickling.split_large(reply)
+                ok, value = decode(head, buffers)
+            else:
+                ok, value = decode(reply)
+            if self._starts is None:
+                if not ok:
+                    failures[number] = value
+                    value = None
+                values.append(value)
+                continue
+            start = self._starts[number]
+            if ok:
+                values.extend(value)
+            elif ok is None:
+                values.extend(value[0])
+                failures.update((start + index, error) for index, error in value[1].items())
+            else:
+                end = self._starts[number + 1] if number + 1 < len(self._starts) else self._length
+                failures.update((index, value) for index in range(start, end))
+                values.extend([None] * (end - start))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How workers are made: by os.fork from this program, or as fresh interpreters that import what it has imported."""
+
+import json
+import multiprocessing
+import multiprocessing.context
+import multiprocessing.process
+import multiprocessing.resource_sharer
+import multiprocessing.spawn
+import os
+import pickle
+import sys
+
+from . import worker
+from .native import native
+
+METHODS = ('fork', 'forkserver', 'spawn')
+_PREFIXES = {'fork': 'Fork', 'forkserver': 'ForkServer', 'spawn': 'Spawn'}
+
+#: threads of GLib that hold its locks now and then; in a child of a fork nobody would release them
+_GLIB_THREADS = ('gmain', 'gdbus', 'dconf worker', 'pool-spawner')
+
+
+def choose_method(start_method=None, context=None):
+    """The start method of a new pool.
+
+    What is asked for is obeyed. Else it is multiprocessing's, but ``forkserver`` in place of ``fork`` while the program
+    has other threads, as the child could inherit a lock that nobody will release.
+    """
+    if start_method is None and context is not None:
+        start_method = context.get_start_method()
+    if start_method is not None:
+        if start_method not in METHODS:
+            raise ValueError(f'there is no start method {start_method!r}; there are {", ".join(METHODS)}')
+        return start_method
+    method = multiprocessing.get_start_method()
+    if method == 'fork' and has_other_threads():
+        return 'forkserver'
+    return method
+
+
+def has_other_threads():
+    """Threads of Python, and of GLib. Those of numerical libraries do no harm: they see to that themselves."""
+    if len(sys._current_frames()) > 1:
+        return True
+    try:
+        ids = os.listdir('/proc/self/task')
+    except OSError:
+        return False
+    if len(ids) == 1:
+        return False
+    for number in ids:
+        try:
+            with open(f'/proc/self/task/{number}/comm') as file:
+                if file.read().strip() in _GLIB_THREADS:
+                    return True
+        except OSError:  # it has ended
+            pass
+    return False
+
+
+class _Inheritance:
+    """What multiprocessing's objects see while they are pickled for a child that is being made."""
+
+    DupFd = staticmethod(multiprocessing.resource_sharer.DupFd)
+
+    @staticmethod
+    def duplicate_for_child(fd):
+        return fd
+
+
+def _dump_start(start):
+    multiprocessing.context.set_spawning_popen(_Inheritance)
+    try:
+        return pickle.dumps((start.prefix, start.initializer, start.initargs, start.loggers), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        try:
+            import cloudpickle
+        except ImportError:
+            raise error from None
+        return cloudpickle.dumps((start.prefix, start.initializer, start.initargs, start.loggers))
+    finally:
+        multiprocessing.context.set_spawning_popen(None)
+
+
+def _register_calls(manager):
+    manager.register_memory(worker.CALL_NAME, worker.run_call)
+
+
+def prepare(manager, method, initializer, initargs, loggers):
+    """Tells a new pool of processes how its workers are made, and what each begins with."""
+    from gi.repository import GLib
+
+    start = worker.Start(_PREFIXES[method], initializer, initargs, loggers)
+    manager.props.start_method = getattr(native.StartMethod, method.upper())
+    _register_calls(manager)
+    if method == 'fork':
+        manager.register_bytes(worker.START_NAME, start)
+        manager.set_fork_func(worker.fork_function)
+        manager.set_initializer(worker.START_NAME, None)
+    else:
+        data = GLib.Bytes.new(_dump_start(start))
+        value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
+        manager.props.worker_command = _worker_command()
+        manager.register_bytes(worker.START_NAME, _start_from_bytes)
+        manager.set_initializer(worker.START_NAME, GLib.Variant.new_tuple(value))
+
+
+def _worker_command():
+    data = multiprocessing.spawn.get_preparation_data('libpool')
+    del data['authkey']  # the command line is for all to see
+    # nothing is imported before the path is this program's: there may be anything in the working directory
+    code = f'import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()'
+    executable = os.path.abspath(os.fsdecode(multiprocessing.spawn.get_executable()))
+    return [executable, *multiprocessing.util._args_from_interpreter_flags(), '-c', code, json.dumps(data)]
+
+
+def _start_from_bytes(task, data, *_):
+    return worker.Start(*pickle.loads(bytes(data)))(task, b'')
+
+
+def main():
+    """The life of an interpreter that was started to be a worker, or to fork workers."""
+    data, arguments = json.loads(sys.argv[1]), sys.argv[2:]
+    status = 1
+    try:
+        process = multiprocessing.process.current_process()
+        process._inheriting = True
+        try:
+            multiprocessing.spawn.prepare(data)
+        finally:
+            del process._inheriting
+        manager = native.Manager()
+        _register_calls(manager)
+        manager.register_bytes(worker.START_NAME, _start_from_bytes)
+        manager.set_fork_func(worker.fork_function)
+        status = manager.run_worker(arguments)
+        worker.end_in_order()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        worker.flush()
+        os._exit(status if status >= 0 else 1)

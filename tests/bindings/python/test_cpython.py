@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""CPython's own tests of its pools, from Debian's libpython3.11-testsuite, with libpool's in their place.
+
+The start method is that of the environment variable POOL_TEST_START_METHOD.
+"""
+
+import multiprocessing
+import multiprocessing.dummy
+import os
+import re
+
+import pytest
+
+from gi.repository import Pool
+
+suite = pytest.importorskip('test._test_multiprocessing')
+
+METHOD = os.environ.get('POOL_TEST_START_METHOD', 'fork')
+
+# What is left out, and why.
+EXCLUDED = {
+    'TestPoolNotLeakOnFailure': 'it replaces the Process class of a context, and libpool makes no Process objects',
+    'WithManager_TestPool': 'it is about proxies of a pool in another process; the pool in there is multiprocessing\'s',
+}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def in_place_of_multiprocessing():
+    patch = pytest.MonkeyPatch()
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(METHOD, force=True)
+    patch.setattr(multiprocessing, 'Pool', Pool.Pool)
+    patch.setattr(suite.ProcessesMixin, 'Pool', staticmethod(Pool.Pool))
+    patch.setattr(suite.ThreadsMixin, 'Pool', staticmethod(Pool.ThreadPool))
+    yield
+    patch.undo()
+    multiprocessing.set_start_method(before, force=True)
+
+
+def _install():
+    found = {}
+    suite.install_tests_in_module_dict(found_globals := {'__name__': __name__}, METHOD)
+    for name, case in found_globals.items():
+        if isinstance(case, type) and re.search(r'_TestPool|^TestPool', name) and name not in EXCLUDED:
+            found[name] = case
+    return found
+
+
+globals().update(_install())
+
+
+class WithProcesses_TestPoolWorkerLifetime(WithProcesses_TestPoolWorkerLifetime):  # noqa: F821
+    def test_worker_finalization_via_atexit_handler_of_multiprocessing(self):
+        """As CPython's, whose program imports multiprocessing's pool"""
+        program = '''if 1:
+            from gi.repository import Pool
+            problem = None
+            class A:
+                def __init__(self):
+                    self.pool = Pool.Pool(processes=1)
+            def test():
+                global problem
+                problem = A()
+                problem.pool.map(float, tuple(range(10)))
+            if __name__ == "__main__":
+                test()
+        '''
+        from test.support import script_helper
+        rc, _, err = script_helper.assert_python_ok('-c', program, __isolated=False)
+        self.assertEqual(rc, 0)
