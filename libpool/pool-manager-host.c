@@ -102,7 +102,7 @@ pool_manager_set_worker_command (PoolManager *self, const GValue *value)
     config->worker_command = (const char *const *) g_strdupv ((char **) command);
 }
 
-/* It is run by processes whose environment and directory are not looked at. */
+/* As the helper, it is never looked for in PATH or the working directory. */
 gboolean
 pool_manager_check_worker_command (PoolManager *self, GError **error)
 {

@@ -227,7 +227,7 @@ typedef GVariant *(*PoolNextFunc) (gpointer user_data, GError **error);
  * and never returns from it: it ends with `_exit`. The parent does nothing but return.
  *
  * It is called in the thread that starts the pool, with signals blocked and the library's own threads standing still, and later
- * in processes that the pool has made. It must fork in the thread that it is called in, and must not use the pool.
+ * in processes that the pool has made. It must fork in the thread that it is called in, and use no pool, though it may let go of one.
  *
  * Returns: the pid of the child, or -1 with `errno` if there is none. 0 in the same process, as from a function that failed
  *   half-way, counts as a failure, and so does a number that is not that of a child

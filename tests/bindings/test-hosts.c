@@ -3,6 +3,7 @@
 #include "../faults/faults-common.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -308,6 +309,35 @@ test_fork_fails_in_zygote (void)
   assert_broken (pool, "fork function failed");
 }
 
+static int
+drop_and_fork (gpointer user_data)
+{
+  g_clear_object ((PoolManager **) user_data);
+  return fork_and_run (NULL);
+}
+
+/* As a garbage collector does it, anywhere. */
+static void
+test_fork_drops_pool (void)
+{
+  PoolManager *other = new_pool (POOL_START_METHOD_FORK, 2);
+  PoolManager *pool = new_pool (POOL_START_METHOD_FORK, 2);
+  g_autofree char *trace = g_strdup_printf ("%s/test-hosts-%d.json", g_get_tmp_dir (), (int) getpid ());
+  g_autoptr (GError) error = NULL;
+
+  pool_manager_start_trace (other, trace, &error);
+  g_assert_no_error (error);
+  faults_start (other);
+  g_assert_cmpint (call (other, "add", 1), ==, 101);
+  pool_manager_set_fork_func (pool, drop_and_fork, &other, NULL, &error);
+  g_assert_no_error (error);
+  faults_start (pool);
+  g_assert_null (other);
+  g_assert_cmpint (call (pool, "add", 1), ==, 101);
+  faults_end (pool);
+  g_remove (trace);
+}
+
 /* a child that goes on after its end, and one that does nothing */
 static int
 fork_and_return (gpointer user_data)
@@ -571,6 +601,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hosts/fork/plain-memory", test_plain_memory);
   g_test_add_func ("/hosts/fork/beside-threads", test_fork_beside_threads);
   g_test_add_func ("/hosts/fork/fails", test_fork_fails);
+  g_test_add_func ("/hosts/fork/drops-pool", test_fork_drops_pool);
   g_test_add_func ("/hosts/fork/fails-in-zygote", test_fork_fails_in_zygote);
   g_test_add_func ("/hosts/fork/child-returns", test_child_returns);
   g_test_add_data_func ("/hosts/command/forkserver", GINT_TO_POINTER (POOL_START_METHOD_FORKSERVER), test_command);
