@@ -112,6 +112,13 @@ typedef struct
   PoolSandbox sandbox;     /* NONE, unless the backend has POOL_BACKEND_SANDBOXES */
   PoolBackendChaos chaos;
   const char *const *log_domains; /* whose records go to log(); NULL: none */
+
+  /* How the program's language makes workers, where it has to; NULL: the backend does. Valid as long as the engine. */
+  PoolForkFunc fork_func;
+  gpointer fork_data;
+  PoolThreadFunc thread_func;
+  gpointer thread_data;
+  const char *const *worker_command; /* the program of exec'd workers, an absolute path, and its first arguments */
 } PoolBackendConfig;
 
 /* A unit of work on its way to a worker. */
@@ -257,7 +264,11 @@ struct _PoolBackendClass
   /* All workers are gone: lets go of everything. May be called without stop(). */
   void (*finish) (PoolBackend *self);
 
-  /* The program of an exec'd worker or zygote, run by the pool-worker helper with what the backend gave it. */
+  /*
+   * The program of an exec'd worker or zygote, run with what the backend gave it: by the pool-worker helper, or by a
+   * worker_command, where the engine is that of a pool that is not started and has the functions. Returns 0 when a worker
+   * has ended in order, 2 if these are no arguments of its own, 1 if what they name is not there.
+   */
   int (*worker_main) (PoolBackend *self, int argc, char **argv);
 
   gpointer reserved[8];

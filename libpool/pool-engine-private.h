@@ -33,6 +33,7 @@ typedef struct
   guint min_processes, max_processes; /* 0: the size stays */
   double idle_time;                   /* seconds until an idle worker too many is let go */
   gboolean capture_output;
+  GDestroyNotify fork_destroy, thread_destroy; /* of the data of the backend's functions */
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */

@@ -471,7 +471,7 @@ pool_engine_stop_thread_locked (PoolEngine *self)
   if (thread == g_thread_self ())
     g_thread_unref (thread); /* a callback in it let go of the pool: it ends by itself */
   else if (thread != NULL)
-    g_thread_join (thread);
+    pool_fork_guard_join (thread);
 
   pool_engine_lock (self);
   self->n_ending--;

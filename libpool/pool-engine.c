@@ -66,6 +66,22 @@ free_worker (gpointer data)
   g_free (worker);
 }
 
+static void
+clear_settings (PoolEngineSettings *self)
+{
+  PoolBackendConfig *config = &self->backend;
+
+  g_clear_pointer (&config->static_args, g_variant_unref);
+  g_clear_pointer (&config->initargs, g_variant_unref);
+  g_free ((char *) config->initializer);
+  g_strfreev ((char **) config->log_domains);
+  g_strfreev ((char **) config->worker_command);
+  if (self->fork_destroy != NULL)
+    self->fork_destroy (config->fork_data);
+  if (self->thread_destroy != NULL)
+    self->thread_destroy (config->thread_data);
+}
+
 void
 pool_engine_unref (PoolEngine *self)
 {
@@ -87,10 +103,7 @@ pool_engine_unref (PoolEngine *self)
   g_ptr_array_set_free_func (self->workers, free_worker);
   g_ptr_array_unref (self->workers);
   pool_function_table_free (self->functions);
-  g_clear_pointer (&self->settings.backend.static_args, g_variant_unref);
-  g_clear_pointer (&self->settings.backend.initargs, g_variant_unref);
-  g_free ((char *) self->settings.backend.initializer);
-  g_strfreev ((char **) self->settings.backend.log_domains);
+  clear_settings (&self->settings);
   g_clear_error (&self->broken);
   g_free (self->statistics);
   pool_dispatcher_unref (self->dispatcher);

@@ -42,6 +42,11 @@ POOL_EXPORT
 void pool_fork_guard_unlock (void);
 POOL_EXPORT
 void pool_fork_guard_reset_in_child (void);
+/*
+ * Waits for a thread of ours to end. A function of the program that is to fork may let go of another pool (a garbage collector does so
+ * anywhere), whose thread would stand still for ever: so it may go on meanwhile.
+ */
+void pool_fork_guard_join (GThread *thread);
 
 /* How often this process was forked from one that had the library: objects of the parent do not work in the child. */
 POOL_EXPORT

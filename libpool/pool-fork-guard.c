@@ -13,6 +13,7 @@ static GRWLock guard;
 static _Atomic guint n_still; /* our threads that hold, or wait for, the guard: not the program's */
 static _Atomic guint n_announced, n_begun; /* our threads that were made, and that hold the guard since */
 static _Atomic guint generation;
+static _Thread_local gboolean holds; /* this thread is about to fork */
 
 /*
  * The kernel lists a thread for a moment after it has ended, and after it was joined; on a busy machine that moment is long. So those of
@@ -159,6 +160,7 @@ pool_fork_guard_lock (void)
   while (atomic_load (&n_begun) != atomic_load (&n_announced))
     g_thread_yield ();
   g_rw_lock_writer_lock (&guard);
+  holds = TRUE;
   ours = atomic_load (&n_still);
   for (;;)
     {
@@ -176,13 +178,30 @@ pool_fork_guard_lock (void)
 void
 pool_fork_guard_unlock (void)
 {
+  holds = FALSE;
   g_rw_lock_writer_unlock (&guard);
+}
+
+void
+pool_fork_guard_join (GThread *thread)
+{
+  gboolean held = holds;
+
+  if (held)
+    pool_fork_guard_unlock ();
+  g_thread_join (thread);
+  if (held)
+    {
+      g_rw_lock_writer_lock (&guard);
+      holds = TRUE;
+    }
 }
 
 /* Only the forking thread exists in the child. It holds the lock, and others of the parent may stand in its queue. */
 void
 pool_fork_guard_reset_in_child (void)
 {
+  holds = FALSE;
   g_rw_lock_init (&guard);
   g_mutex_init (&ending_lock);
   n_ending = n_expected = 0;

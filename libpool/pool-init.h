@@ -13,5 +13,7 @@ POOL_AVAILABLE_IN_ALL
 char **pool_list_backends (void);
 POOL_AVAILABLE_IN_ALL
 char *pool_describe_backend (const char *name, GError **error);
+POOL_AVAILABLE_IN_ALL
+int pool_run_worker (void);
 
 G_END_DECLS

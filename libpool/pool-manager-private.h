@@ -51,6 +51,10 @@ gboolean pool_manager_prepare (PoolManager *self, GError **error);
 /* Can this backend do what is asked for? */
 gboolean pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **error);
 void pool_manager_prepare_logs (PoolManager *self);
+void pool_manager_set_worker_command (PoolManager *self, const GValue *value);
+gboolean pool_manager_check_worker_command (PoolManager *self, GError **error);
+/* the task of the target type, if there is one */
+gboolean pool_manager_add_target_type (PoolManager *self, GError **error);
 void pool_manager_queue_clear (PoolManager *self);
 
 PoolResultIterator *pool_result_iterator_new (PoolManager *manager, const char *task, gboolean star,

@@ -14,6 +14,7 @@ enum
   PROP_BACKEND,
   PROP_PROCESSES,
   PROP_START_METHOD,
+  PROP_WORKER_COMMAND,
   PROP_TARGET,
   PROP_TARGET_TYPE,
   PROP_STATIC_ARGS,
@@ -200,6 +201,9 @@ pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParam
     case PROP_START_METHOD:
       g_value_set_enum (value, settings->backend.start_method);
       break;
+    case PROP_WORKER_COMMAND:
+      g_value_set_boxed (value, settings->backend.worker_command);
+      break;
     case PROP_TARGET:
       g_value_set_string (value, self->target);
       break;
@@ -270,6 +274,9 @@ pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, 
       break;
     case PROP_START_METHOD:
       settings->backend.start_method = g_value_get_enum (value);
+      break;
+    case PROP_WORKER_COMMAND:
+      pool_manager_set_worker_command (self, value);
       break;
     case PROP_TARGET:
       g_free (self->target);
@@ -349,6 +356,19 @@ install_settings (void)
   properties[PROP_START_METHOD] =
       g_param_spec_enum ("start-method", NULL, NULL, POOL_TYPE_START_METHOD,
                          POOL_START_METHOD_AUTO, flags);
+
+  /**
+   * PoolManager:worker-command:
+   *
+   * The program, by its absolute path, and its first arguments, that are run instead of the helper `pool-worker` where workers
+   * are not forked from this program: with the start methods `forkserver` and `spawn`, and when `auto` comes down to them.
+   * The library's arguments follow. That program registers functions and calls [method@Manager.run_worker]; those of this
+   * program are found there by their names. A path that is not absolute makes [method@Manager.start] fail.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_COMMAND] =
+      g_param_spec_boxed ("worker-command", NULL, NULL, G_TYPE_STRV, flags);
 
   /**
    * PoolManager:target:

@@ -196,28 +196,32 @@ pool_manager_get_task (PoolManager *self, const char *task)
   return self->target != NULL ? self->target : "(no target)";
 }
 
+gboolean
+pool_manager_add_target_type (PoolManager *self, GError **error)
+{
+  if (self->target_type == G_TYPE_NONE)
+    return TRUE;
+  if (!g_type_is_a (self->target_type, POOL_TYPE_PROCESS) || G_TYPE_IS_ABSTRACT (self->target_type))
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                   "The target type %s is not a subclass of PoolProcess",
+                   g_type_name (self->target_type));
+      return FALSE;
+    }
+  return pool_function_table_add (self->engine->functions,
+                                  pool_function_new (TARGET_TYPE_TASK, POOL_FUNCTION_PROCESS, NULL,
+                                                     GSIZE_TO_POINTER (self->target_type), NULL),
+                                  error);
+}
+
 static gboolean
 prepare_target (PoolManager *self, GError **error)
 {
   PoolBackendConfig *config = &self->engine->settings.backend;
   guint number;
 
-  if (self->target_type != G_TYPE_NONE)
-    {
-      if (!g_type_is_a (self->target_type, POOL_TYPE_PROCESS) ||
-          G_TYPE_IS_ABSTRACT (self->target_type))
-        {
-          g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
-                       "The target type %s is not a subclass of PoolProcess",
-                       g_type_name (self->target_type));
-          return FALSE;
-        }
-      if (!pool_function_table_add (self->engine->functions,
-                                    pool_function_new (TARGET_TYPE_TASK, POOL_FUNCTION_PROCESS, NULL,
-                                                       GSIZE_TO_POINTER (self->target_type), NULL),
-                                    error))
-        return FALSE;
-    }
+  if (!pool_manager_add_target_type (self, error))
+    return FALSE;
   if (self->target != NULL &&
       !pool_function_table_lookup (self->engine->functions, self->target, &number, error))
     return FALSE;
@@ -269,7 +273,8 @@ pool_manager_prepare (PoolManager *self, GError **error)
       return FALSE;
     }
   pool_manager_prepare_logs (self);
-  return prepare_size (self, error) && prepare_target (self, error);
+  return pool_manager_check_worker_command (self, error) && prepare_size (self, error) &&
+         prepare_target (self, error);
 }
 
 gboolean

@@ -34,6 +34,16 @@ gboolean pool_manager_add_logger (PoolManager *self, const char *domain, GError 
 POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_remove_logger (PoolManager *self, const char *domain, GError **error);
 
+/* how workers are made, for bindings */
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_set_fork_func (PoolManager *self, PoolForkFunc func, gpointer user_data,
+                                     GDestroyNotify destroy, GError **error);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_set_thread_func (PoolManager *self, PoolThreadFunc func, gpointer user_data,
+                                       GDestroyNotify destroy, GError **error);
+POOL_AVAILABLE_IN_ALL
+int pool_manager_run_worker (PoolManager *self, const char *const *argv, GError **error);
+
 /* life */
 POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_start (PoolManager *self, GError **error);

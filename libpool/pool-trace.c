@@ -153,7 +153,7 @@ pool_trace_stop (PoolTrace *self, GError **error)
   self->stopping = TRUE;
   g_cond_signal (&self->cond);
   g_mutex_unlock (&self->lock);
-  g_thread_join (self->thread);
+  pool_fork_guard_join (self->thread);
 
   failed = self->failed;
   if (failed != 0)

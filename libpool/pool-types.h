@@ -46,7 +46,7 @@ typedef enum
  * @POOL_START_METHOD_FORKSERVER: workers are forked from the `pool-worker` helper, which loads task modules
  * @POOL_START_METHOD_SPAWN: every worker is a fresh `pool-worker` process
  *
- * How a backend that runs processes makes them.
+ * How a backend that runs processes makes them. [property@Manager:worker-command] can take the place of `pool-worker`.
  *
  * Since: 1.0
  */
@@ -218,5 +218,32 @@ typedef GBytes *(*PoolBatchFunc) (PoolTask *task, GBytes *batch, gpointer user_d
  * Since: 1.0
  */
 typedef GVariant *(*PoolNextFunc) (gpointer user_data, GError **error);
+
+/**
+ * PoolForkFunc:
+ * @user_data: what was given with the function
+ *
+ * Forks this process, by the means of the program's language. The child calls [func@run_worker] from within this function
+ * and never returns from it: it ends with `_exit`. The parent does nothing but return.
+ *
+ * It is called in the thread that starts the pool, with signals blocked and the library's own threads standing still, and later
+ * in processes that the pool has made. It must fork in the thread that it is called in, and use no pool, though it may let go of one.
+ *
+ * Returns: the pid of the child, or -1 with `errno` if there is none. 0 in the same process, as from a function that failed
+ *   half-way, counts as a failure, and so does a number that is not that of a child
+ *
+ * Since: 1.0
+ */
+typedef int (*PoolForkFunc) (gpointer user_data);
+
+/**
+ * PoolThreadFunc:
+ * @user_data: what was given with the function
+ *
+ * Is called once in each thread of a pool, and calls [func@run_worker], which runs tasks until the thread is to end.
+ *
+ * Since: 1.0
+ */
+typedef void (*PoolThreadFunc) (gpointer user_data);
 
 G_END_DECLS

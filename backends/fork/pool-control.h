@@ -14,7 +14,7 @@ typedef enum
   POOL_CONTROL_QUIT,  /* kill all workers and end */
   /* from the zygote */
   POOL_CONTROL_STARTED,
-  POOL_CONTROL_FAILED, /* no process could be made: status is an errno */
+  POOL_CONTROL_FAILED, /* no process could be made: status is an errno, or 0: nobody knows why */
   POOL_CONTROL_EXITED,
   POOL_CONTROL_STOPPED,
   POOL_CONTROL_CONTINUED,

@@ -241,7 +241,10 @@ pool_fork_backend_get_flags (PoolBackend *backend)
   PoolForkBackend *self = POOL_FORK_BACKEND (backend);
   PoolBackendFlags flags = POOL_BACKEND_GET_CLASS (backend)->flags;
 
-  return self->method == POOL_START_METHOD_FORK ? flags : flags & ~POOL_BACKEND_TAKES_CLOSURES;
+  /* a program that the user names has what it is asked for, or says so when it is asked */
+  return self->method == POOL_START_METHOD_FORK || pool_fork_backend_get_command (self) != NULL
+             ? flags
+             : flags & ~POOL_BACKEND_TAKES_CLOSURES;
 }
 
 /* --- workers come and go --- */
@@ -569,43 +572,6 @@ pool_fork_backend_finish (PoolBackend *backend)
     while (waitpid (self->zygote, NULL, 0) < 0 && errno == EINTR)
       ;
   self->zygote = 0;
-}
-
-static int
-pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
-{
-  g_autoptr (GError) error = NULL;
-  PoolZygote zygote = { 0 };
-  guint sandbox;
-  gboolean is_zygote = argc >= 10 && g_str_equal (argv[2], "zygote");
-
-  if (!is_zygote && !(argc >= 8 && g_str_equal (argv[2], "worker")))
-    return 2;
-
-  zygote.shm = pool_shm_open (atoi (argv[is_zygote ? 5 : 3]), &error);
-  if (zygote.shm == NULL)
-    {
-      g_printerr ("pool-worker: %s\n", error->message);
-      return 1;
-    }
-  if (!is_zygote)
-    {
-      zygote.event_fd = atoi (argv[4]);
-      zygote.report_fd = atoi (argv[6]);
-      zygote.sandbox = atoi (argv[7]);
-      pool_fork_worker_main (&zygote, atoi (argv[5]));
-    }
-
-  zygote.exec_workers = g_str_equal (argv[3], "spawn");
-  if (sscanf (argv[4], "%u:%u:%u", &zygote.n_workers, &zygote.incarnation, &sandbox) != 3)
-    return 2;
-  zygote.sandbox = sandbox;
-  zygote.control_fd = atoi (argv[6]);
-  zygote.event_fd = atoi (argv[7]);
-  zygote.manager_fd = atoi (argv[8]);
-  zygote.report_fd = atoi (argv[9]);
-  zygote.program = argv[0];
-  pool_zygote_main (&zygote);
 }
 
 static void

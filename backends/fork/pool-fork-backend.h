@@ -64,6 +64,11 @@ struct _PoolForkBackend
 gboolean pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gboolean again,
                                          guint n_workers, guint32 incarnation, GError **error);
 
+/* What is run in place of pool-worker; NULL: nothing */
+const char *const *pool_fork_backend_get_command (PoolForkBackend *self);
+/* pool-fork-main.c */
+int pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv);
+
 /* What workers have of memory, where that has a limit (pool-fork-memory.c) */
 void pool_fork_backend_begin_memory (PoolForkBackend *self, guint worker);
 guint64 pool_fork_backend_get_memory (PoolBackend *backend, guint worker);

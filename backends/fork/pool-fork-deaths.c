@@ -39,7 +39,8 @@ explain_bad_start (PoolForkBackend *self, const PoolForkWorker *info, const Pool
 {
   if (message->type == POOL_CONTROL_FAILED)
     return g_error_new (POOL_ERROR, POOL_ERROR_BACKEND, "could not be forked: %s",
-                        g_strerror (message->status));
+                        message->status != 0 ? g_strerror (message->status)
+                                             : "the fork function failed");
   if (info->start_error != NULL)
     return g_error_new (info->start_error->domain, info->start_error->code,
                         info->no_sandbox ? "could not be sandboxed: %s" : "failed in its initializer: %s",

@@ -6,6 +6,7 @@
 #include "libpool/pool-copy-private.h"
 #include "libpool/pool-engine-private.h"
 #include "libpool/pool-fork-guard-private.h"
+#include "libpool/pool-host-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
  * The ways to a zygote:
  *  - fork it from the program, when that has one thread: it inherits functions, globals, everything;
  *  - let the copy of the program fork it that pool_init() keeps from before there were threads: it has the functions;
- *  - exec the pool-worker helper: it has what task modules have.
+ *  - exec the pool-worker helper: it has what task modules have; or the program that the pool has for a worker-command.
  * A child that is forked while other threads run may inherit a lock that nobody will release, and hang at its first
  * allocation of a GObject; so that is not done.
  */
@@ -31,15 +32,25 @@ find_closure (PoolForkBackend *self)
   return pool_function_table_get_closure (POOL_BACKEND (self)->engine->functions);
 }
 
-static gboolean
-fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
+const char *const *
+pool_fork_backend_get_command (PoolForkBackend *self)
 {
-  sigset_t all, before;
+  return POOL_BACKEND (self)->engine->settings.backend.worker_command;
+}
+
+static int
+be_zygote (gpointer zygote)
+{
+  pool_zygote_main (zygote);
+}
+
+static pid_t
+fork_by_means (PoolZygote *zygote)
+{
   pid_t pid;
 
-  /* a thread that a library starts in each child takes on what is blocked: it must not swallow the zygote's SIGCHLD */
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
+  if (zygote->fork_func != NULL)
+    return pool_host_fork (zygote->fork_func, zygote->fork_data, be_zygote, zygote);
   pid = fork ();
   if (pid == 0)
     {
@@ -49,11 +60,29 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
       __fpurge (stderr);
       pool_zygote_main (zygote);
     }
+  return pid;
+}
+
+static gboolean
+fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
+{
+  const PoolBackendConfig *config = &POOL_BACKEND (self)->engine->settings.backend;
+  sigset_t all, before;
+  pid_t pid;
+  int code;
+
+  zygote->fork_func = config->fork_func;
+  zygote->fork_data = config->fork_data;
+  /* a thread that a library starts in each child takes on what is blocked: it must not swallow the zygote's SIGCHLD */
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  pid = fork_by_means (zygote);
+  code = errno;
   pthread_sigmask (SIG_SETMASK, &before, NULL);
   if (pid < 0)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot fork: %s",
-                   g_strerror (errno));
+                   code != 0 ? g_strerror (code) : "the fork function failed");
       return FALSE;
     }
   self->zygote = pid;
@@ -76,44 +105,65 @@ zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **
   fds[4] = zygote->report_fd;
 }
 
+/*
+ * Workers that are forked come from the command itself. Where each is to run it, the zygote is the light helper, which is
+ * given the command to run.
+ */
+static char **
+zygote_argv (const PoolZygote *zygote, const char **args, const int *fds, guint n_fds)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  if (zygote->command != NULL && !zygote->exec_workers)
+    g_strv_builder_addv (builder, (const char **) zygote->command);
+  else
+    g_strv_builder_add (builder, zygote->program);
+  g_strv_builder_add (builder, "fork");
+  g_strv_builder_addv (builder, args);
+  for (guint i = 0; i < n_fds; i++)
+    {
+      g_autofree char *number = g_strdup_printf ("%d", fds[i]);
+
+      g_strv_builder_add (builder, number);
+    }
+  if (zygote->command != NULL && zygote->exec_workers)
+    g_strv_builder_addv (builder, (const char **) zygote->command);
+  return g_strv_builder_end (builder);
+}
+
 static gboolean
 exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 {
-  const char *args[3];
+  const char *args[4] = { NULL };
   int fds[5], result;
-  char numbers[5][16];
-  char *argv[] = { (char *) zygote->program, (char *) "fork", NULL, NULL, NULL, numbers[0], numbers[1],
-                   numbers[2], numbers[3], numbers[4], NULL };
+  g_auto (GStrv) argv = NULL;
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   sigset_t signals;
   pid_t pid;
 
+  zygote->command = pool_fork_backend_get_command (self);
+  zygote->exec_workers = self->method == POOL_START_METHOD_SPAWN;
   zygote_arguments (self, zygote, args, fds);
-  argv[2] = (char *) args[0];
-  argv[3] = (char *) args[1];
-  argv[4] = (char *) args[2];
+  argv = zygote_argv (zygote, args, fds, G_N_ELEMENTS (fds));
   posix_spawn_file_actions_init (&actions);
   posix_spawnattr_init (&attributes);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
-    {
-      g_snprintf (numbers[i], sizeof numbers[i], "%d", fds[i]);
-      /* onto itself: clears close-on-exec */
-      posix_spawn_file_actions_adddup2 (&actions, fds[i], fds[i]);
-    }
+    /* onto itself: clears close-on-exec */
+    posix_spawn_file_actions_adddup2 (&actions, fds[i], fds[i]);
   sigemptyset (&signals);
   posix_spawnattr_setsigmask (&attributes, &signals);
   sigfillset (&signals);
   posix_spawnattr_setsigdefault (&attributes, &signals);
   posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  result = posix_spawn (&pid, zygote->program, &actions, &attributes, argv, environ);
+  result = posix_spawn (&pid, argv[0], &actions, &attributes, argv, environ);
   posix_spawn_file_actions_destroy (&actions);
   posix_spawnattr_destroy (&attributes);
 
   if (result != 0)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot run its helper %s: %s",
-                   zygote->program, g_strerror (result));
+                   argv[0], g_strerror (result));
       return FALSE;
     }
   self->zygote = pid;
@@ -165,7 +215,8 @@ check_no_closures (PoolForkBackend *self, guint n_threads, GError **error)
 {
   const PoolFunction *closure = find_closure (self);
 
-  if (closure == NULL)
+  /* a program that the user names may well have it */
+  if (closure == NULL || pool_fork_backend_get_command (self) != NULL)
     return TRUE;
   g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
                "Workers that are made by %s do not have \"%s\", which was registered in this program "
@@ -176,17 +227,26 @@ check_no_closures (PoolForkBackend *self, guint n_threads, GError **error)
   return FALSE;
 }
 
+/* A program that was named for workers has more of them than a copy from before the program did anything. */
+static gboolean
+prefers_command (PoolForkBackend *self, PoolStartMethod asked)
+{
+  return asked == POOL_START_METHOD_AUTO && pool_fork_backend_get_command (self) != NULL;
+}
+
 /* Called with the library's other threads standing still. */
 static gboolean
 start_by_method (PoolForkBackend *self, PoolStartMethod asked, guint n_threads, PoolZygote *zygote,
                  GError **error)
 {
   gboolean may_fork = asked == POOL_START_METHOD_AUTO || asked == POOL_START_METHOD_FORK;
+  gboolean by_function = POOL_BACKEND (self)->engine->settings.backend.fork_func != NULL;
 
   self->method = POOL_START_METHOD_FORK;
-  if (may_fork && n_threads == 1)
+  /* whoever hands in a function that forks has taken it on itself that this can be done beside threads */
+  if (may_fork && (n_threads == 1 || (asked == POOL_START_METHOD_FORK && by_function)))
     return fork_zygote (self, zygote, error);
-  if (may_fork && pool_copy_exists ())
+  if (may_fork && pool_copy_exists () && !prefers_command (self, asked))
     return copy_zygote (self, zygote, error);
   if (asked == POOL_START_METHOD_FORK)
     {

@@ -37,6 +37,7 @@ typedef struct
   PoolRingWorker ring;
   PoolRunner runner;
   PoolFunctionTable *functions; /* of the program, or NULL */
+  PoolFunctionTable *named;     /* of this program, by their names; or NULL */
   const PoolFunction **known;   /* by number */
   PoolChaos *chaos;             /* NULL: none */
 
@@ -53,6 +54,20 @@ typedef struct
   int statm_fd; /* -1: memory is not looked at */
   gboolean watches; /* the thread that looks for notices is there */
 } Worker;
+
+/* In this program, which may be another one, and then in task modules. */
+static const PoolFunction *
+find_by_name (Worker *self, const char *name, GError **error)
+{
+  guint number;
+
+  if (self->named == NULL)
+    return pool_task_modules_lookup (name, error);
+  if (pool_function_table_lookup (self->named, name, &number, error))
+    return pool_function_table_get (self->named, number);
+  g_prefix_error (error, "In the program of worker-command: ");
+  return NULL;
+}
 
 static const PoolFunction *
 find_function (Worker *self, guint number, GError **error)
@@ -75,7 +90,7 @@ find_function (Worker *self, guint number, GError **error)
     function = pool_function_new (entry->name, entry->kind, GSIZE_TO_POINTER (entry->address), NULL,
                                   NULL);
   if (function == NULL)
-    function = pool_task_modules_lookup (entry->name, error);
+    function = find_by_name (self, entry->name, error);
   self->known[number] = function;
   return function;
 }
@@ -533,46 +548,59 @@ share_cpus (guint threads)
     g_setenv (names[i], number, FALSE);
 }
 
-void
+/* Never freed: a thread may look for notices, and the log writer may be called, for as long as the process lives. */
+static Worker *
+worker_new (const PoolZygote *zygote, guint worker)
+{
+  PoolShm *shm = zygote->shm;
+  Worker *self = g_new0 (Worker, 1);
+  g_autoptr (GVariant) static_args = NULL;
+
+  self->shm = shm;
+  self->functions = zygote->functions;
+  self->named = zygote->named;
+  self->report_fd = zygote->report_fd;
+  pool_shm_protect_arguments (shm);
+  pool_ring_worker_attach (&self->ring, pool_shm_at (shm, shm->header->ring), worker,
+                           zygote->event_fd);
+  self->report.worker = worker;
+  self->report.incarnation = self->ring.incarnation;
+  self->staging_head = atomic_load (&self->ring.words->staging_tail);
+  self->grant_seen = atomic_load (&self->ring.words->grant_seq);
+  self->known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
+  static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
+  pool_runner_init (&self->runner, worker, static_args);
+  self->chaos = pool_chaos_new (&shm->header->chaos, worker, self->ring.incarnation);
+  self->runner.task->reserve = reserve_extent;
+  self->runner.task->reserve_data = self;
+  return self;
+}
+
+int
 pool_fork_worker_main (const PoolZygote *zygote, guint worker)
 {
   PoolShm *shm = zygote->shm;
-  Worker self = { .shm = shm, .functions = zygote->functions, .report_fd = zygote->report_fd };
-  g_autoptr (GVariant) static_args = NULL;
+  Worker *self = worker_new (zygote, worker);
   PoolSandboxFlags enforced;
   guint64 started;
   PoolRingSlot *slot;
   GError *error = NULL;
 
-  pool_shm_protect_arguments (shm);
-  pool_ring_worker_attach (&self.ring, pool_shm_at (shm, shm->header->ring), worker,
-                           zygote->event_fd);
-  self.report.worker = worker;
-  self.report.incarnation = self.ring.incarnation;
-  self.staging_head = atomic_load (&self.ring.words->staging_tail);
-  self.grant_seen = atomic_load (&self.ring.words->grant_seq);
-  self.known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
-  static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
-  pool_runner_init (&self.runner, worker, static_args);
-  self.chaos = pool_chaos_new (&shm->header->chaos, worker, self.ring.incarnation);
-
-  self.runner.task->reserve = reserve_extent;
-  self.runner.task->reserve_data = &self;
   share_cpus (shm->header->threads);
-  catch_notices (&self);
-  watch_memory (&self);
-  begin_logging (&self, !zygote->has_log_writer);
+  catch_notices (self);
+  watch_memory (self);
+  begin_logging (self, !zygote->has_log_writer);
   if (shm->header->memory_limit != 0)
     pool_memory_limit_set (pool_shm_memory (shm, worker), shm->header->memory_limit);
 
   /* after all that is our own, before anything of the program's */
   if (!pool_sandbox_enter (zygote->sandbox, &enforced, &error))
-    give_up (&self, FALSE, error);
-  if (!initialize (&self, &error))
-    give_up (&self, TRUE, error);
+    give_up (self, FALSE, error);
+  if (!initialize (self, &error))
+    give_up (self, TRUE, error);
   started = POOL_SHM_STARTED (getpid (), enforced);
-  send_message (&self, POOL_RING_STARTED, &started, sizeof started);
-  while ((slot = pool_ring_claim (&self.ring)) != NULL)
-    run_slot (&self, slot);
-  _exit (0);
+  send_message (self, POOL_RING_STARTED, &started, sizeof started);
+  while ((slot = pool_ring_claim (&self->ring)) != NULL)
+    run_slot (self, slot);
+  return 0;
 }

@@ -6,6 +6,7 @@
 #include "pool-control.h"
 
 #include "libpool/pool-chaos-private.h"
+#include "libpool/pool-host-private.h"
 #include "libpool/pool-log-private.h"
 
 #include <errno.h>
@@ -43,6 +44,14 @@ typedef struct
   gboolean quitting;
   PoolBackendChaos chaos; /* from before there were workers, which can write to the header's */
 } Nursery;
+
+/* A worker that is being made. */
+typedef struct
+{
+  Nursery *nursery;
+  guint32 worker;
+  pid_t parent;
+} Birth;
 
 /* How often, and how long, a report waits for memory of the system; nothing tells when there is some. */
 #define REPORT_TRIES_MAX 20
@@ -180,61 +189,99 @@ add_child (Nursery *self, pid_t pid, guint32 worker, guint32 incarnation)
   self->children[self->n_children++] = (Child){ .pid = pid, .worker = worker, .incarnation = incarnation };
 }
 
-static void
+static void G_GNUC_NORETURN
 exec_worker (PoolZygote *zygote, guint worker)
 {
-  char shm[16], event[16], number[16], report[16], sandbox[16];
+  g_autoptr (GPtrArray) argv = g_ptr_array_new ();
+  const int fds[] = { zygote->shm->fd, zygote->event_fd, zygote->report_fd };
+  char **words;
 
-  g_snprintf (shm, sizeof shm, "%d", zygote->shm->fd);
-  g_snprintf (event, sizeof event, "%d", zygote->event_fd);
-  g_snprintf (number, sizeof number, "%u", worker);
-  g_snprintf (sandbox, sizeof sandbox, "%u", zygote->sandbox);
-  g_snprintf (report, sizeof report, "%d", zygote->report_fd);
-  fcntl (zygote->shm->fd, F_SETFD, 0);
-  fcntl (zygote->event_fd, F_SETFD, 0);
-  fcntl (zygote->report_fd, F_SETFD, 0);
-  execl (zygote->program, zygote->program, "fork", "worker", shm, event, number, report, sandbox,
-         (char *) NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fcntl (fds[i], F_SETFD, 0);
+  if (zygote->command == NULL)
+    g_ptr_array_add (argv, (gpointer) zygote->program);
+  for (const char *const *word = zygote->command; word != NULL && *word != NULL; word++)
+    g_ptr_array_add (argv, (gpointer) *word);
+  g_ptr_array_add (argv, (gpointer) "fork");
+  g_ptr_array_add (argv, (gpointer) "worker");
+  g_ptr_array_add (argv, g_strdup_printf ("%d", zygote->shm->fd));
+  g_ptr_array_add (argv, g_strdup_printf ("%d", zygote->event_fd));
+  g_ptr_array_add (argv, g_strdup_printf ("%u", worker));
+  g_ptr_array_add (argv, g_strdup_printf ("%d", zygote->report_fd));
+  g_ptr_array_add (argv, g_strdup_printf ("%u", zygote->sandbox));
+  g_ptr_array_add (argv, NULL);
+  words = (char **) argv->pdata;
+  execv (words[0], words);
   _exit (127);
 }
 
-static void
-be_worker (Nursery *self, guint worker, pid_t parent)
+/* A binding's workers may open the pool's memory in other places; those of C have it where it is. */
+static gboolean
+keeps_memory (const PoolZygote *zygote)
 {
-  PoolZygote *zygote = self->zygote;
+  return zygote->exec_workers || zygote->fork_func != NULL || zygote->named != NULL;
+}
+
+static int
+be_worker (gpointer data)
+{
+  Birth birth = *(Birth *) data;
+  PoolZygote *zygote = birth.nursery->zygote;
   int keep[3] = { zygote->event_fd, zygote->report_fd, zygote->event_fd };
 
   setpgid (0, 0);
   prctl (PR_SET_CHILD_SUBREAPER, 1);
   prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
+  if (getppid () != birth.parent)
     _exit (1); /* it died before the line above */
   unblock_signals ();
-  if (zygote->exec_workers)
+  if (keeps_memory (zygote))
     keep[2] = zygote->shm->fd;
+  else
+    zygote->shm->fd = -1;
   qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
   close_fds (keep, G_N_ELEMENTS (keep));
   if (zygote->exec_workers)
-    exec_worker (zygote, worker);
+    exec_worker (zygote, birth.worker);
   prctl (PR_SET_NAME, "pool-worker");
-  free (self->children);
-  pool_fork_worker_main (zygote, worker);
+  free (birth.nursery->children);
+  return pool_fork_worker_main (zygote, birth.worker);
+}
+
+/* -1: with errno, or 0 if the language's function failed. What such a one may have made all the same is not to live. */
+static pid_t
+fork_worker (Nursery *self, guint32 worker)
+{
+  const PoolZygote *zygote = self->zygote;
+  Birth birth = { self, worker, getpid () };
+  pid_t pid;
+  int code;
+
+  if (zygote->fork_func != NULL && !zygote->exec_workers)
+    {
+      pid = pool_host_fork (zygote->fork_func, zygote->fork_data, be_worker, &birth);
+      code = errno;
+      if (pid < 0)
+        kill_orphans (self);
+      errno = code;
+      return pid;
+    }
+  pid = fork ();
+  if (pid == 0)
+    _exit (be_worker (&birth));
+  return pid;
 }
 
 static void
 spawn (Nursery *self, const PoolControlMessage *order)
 {
-  pid_t parent = getpid ();
-
   for (guint32 i = 0; i < order->n; i++)
     {
       PoolControlMessage answer = { .type = POOL_CONTROL_STARTED,
                                     .worker = order->worker + i,
                                     .incarnation = order->incarnation + i };
-      pid_t pid = fork ();
+      pid_t pid = fork_worker (self, answer.worker);
 
-      if (pid == 0)
-        be_worker (self, order->worker + i, parent);
       if (pid < 0)
         {
           answer.type = POOL_CONTROL_FAILED;

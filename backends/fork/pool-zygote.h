@@ -18,14 +18,18 @@ typedef struct
   gboolean exec_workers;
   PoolSandbox sandbox; /* of workers; kept here, as they can write to the memory that they share */
   const char *program; /* to exec */
+  const char *const *command; /* to exec instead, with its first arguments; NULL: none */
+  PoolForkFunc fork_func;     /* by which workers are forked; NULL: fork() */
+  gpointer fork_data;
   /* functions of the program that this process is a copy of; NULL: find them by their names */
   PoolFunctionTable *functions;
+  PoolFunctionTable *named; /* functions of the program that this process runs, to be found by their names; or NULL */
   gboolean has_log_writer; /* the program set one: workers must not */
 } PoolZygote;
 
 /* Runs in the new process; never returns. */
 void pool_zygote_main (PoolZygote *self) G_GNUC_NORETURN;
-/* Runs in a worker's process; never returns. */
-void pool_fork_worker_main (const PoolZygote *zygote, guint worker) G_GNUC_NORETURN;
+/* Runs in a worker's process; returns 0 when it has ended in order. */
+int pool_fork_worker_main (const PoolZygote *zygote, guint worker);
 
 G_END_DECLS

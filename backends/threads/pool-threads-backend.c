@@ -4,6 +4,7 @@
 #include "libpool/pool-chaos-private.h"
 #include "libpool/pool-engine-private.h"
 #include "libpool/pool-fork-guard-private.h"
+#include "libpool/pool-host-private.h"
 #include "libpool/pool-local-backend-private.h"
 #include "libpool/pool-runner-private.h"
 #include "libpool/pool-value-private.h"
@@ -51,7 +52,8 @@ typedef struct
   PoolChaos *chaos; /* NULL: none */
   GThread *thread;
   PoolTask *task; /* a reference: the manager's, to cancel what runs */
-  gboolean up;    /* the manager's */
+  gboolean entered; /* its function has come to the worker's loop; the thread's, until it ends */
+  gboolean up;      /* the manager's */
   gboolean asked;
   _Atomic int end; /* END_… */
 } Worker;
@@ -159,16 +161,15 @@ send_message (Worker *self, guint32 kind, GError *error)
   pool_ring_result_publish (&self->ring);
 }
 
-static gpointer
-worker_thread (gpointer data)
+static int
+run_worker (gpointer data)
 {
   Worker *self = data;
   PoolThreadsBackend *backend = self->backend;
-  PoolEngine *engine = self->engine;
   PoolRingSlot *slot;
   GError *error = NULL;
 
-  pool_engine_set_worker_thread (engine);
+  self->entered = TRUE;
   if (backend->initializer == 0 ||
       pool_runner_initialize (&self->runner, backend->functions[backend->initializer - 1],
                               backend->initargs, &error))
@@ -179,6 +180,30 @@ worker_thread (gpointer data)
     }
   else
     send_message (self, POOL_RING_STARTED_BAD, error);
+  return 0;
+}
+
+static void
+run_by_function (Worker *self, const PoolBackendConfig *config)
+{
+  if (!pool_host_enter (config->thread_func, config->thread_data, run_worker, self))
+    send_message (self, POOL_RING_STARTED_BAD,
+                  g_error_new_literal (POOL_ERROR, POOL_ERROR_BACKEND,
+                                       "the thread function returned without having called "
+                                       "pool_run_worker()"));
+}
+
+static gpointer
+worker_thread (gpointer data)
+{
+  Worker *self = data;
+  PoolEngine *engine = self->engine;
+
+  pool_engine_set_worker_thread (engine);
+  if (engine->settings.backend.thread_func != NULL)
+    run_by_function (self, &engine->settings.backend);
+  else
+    run_worker (self);
 
   pool_runner_clear (&self->runner);
   pool_fork_guard_note_end (atomic_exchange (&self->end, END_NOW) == END_EXPECTED);
@@ -356,11 +381,11 @@ worker_ended (PoolThreadsBackend *self, guint index)
   PoolBackendExit exit = { .worker = index, .reason = POOL_DOWN_REASON_ASKED };
 
   if (!worker->up)
-    exit.reason = worker->thread != NULL ? POOL_DOWN_REASON_INITIALIZER : POOL_DOWN_REASON_NOT_STARTED;
+    exit.reason = worker->entered ? POOL_DOWN_REASON_INITIALIZER : POOL_DOWN_REASON_NOT_STARTED;
   if (error != NULL)
     exit.error = explained =
         g_error_new (error->domain, error->code, "%s: %s",
-                     worker->thread != NULL ? "failed in its initializer" : "could not be made",
+                     worker->entered ? "failed in its initializer" : "could not be made",
                      error->message);
   if (worker->thread != NULL)
     g_thread_join (worker->thread);
