@@ -10,6 +10,7 @@ typedef enum
   POOL_FUNCTION_NONE,
   POOL_FUNCTION_TASK,
   POOL_FUNCTION_BYTES,
+  POOL_FUNCTION_MEMORY, /* on bytes, too, given by their address */
   POOL_FUNCTION_BATCH,
   POOL_FUNCTION_PROCESS, /* user_data is the GType of a PoolProcess */
 } PoolFunctionKind;
@@ -24,6 +25,7 @@ typedef struct
   {
     PoolTaskFunc task;
     PoolBytesFunc bytes;
+    PoolMemoryFunc memory;
     PoolBatchFunc batch;
     gpointer address;
   } func;
@@ -31,6 +33,12 @@ typedef struct
   GDestroyNotify destroy;
   gboolean from_module; /* every process can find it by its name */
 } PoolFunction;
+
+static inline gboolean
+pool_function_is_on_bytes (const PoolFunction *self)
+{
+  return self->kind == POOL_FUNCTION_BYTES || self->kind == POOL_FUNCTION_MEMORY;
+}
 
 POOL_EXPORT
 PoolFunction *pool_function_new (const char *name, PoolFunctionKind kind, gpointer func,

@@ -85,6 +85,31 @@ pool_manager_register_bytes (PoolManager *self, const char *name, PoolBytesFunc 
 }
 
 /**
+ * pool_manager_register_memory:
+ * @self: a pool that has not been started
+ * @name: name of the task
+ * @func: (scope notified) (closure user_data) (destroy destroy): the function
+ * @user_data: for @func
+ * @destroy: (nullable): frees @user_data
+ * @error: return location for a #GError
+ *
+ * As [method@Manager.register_bytes], for a function that is given the address of the bytes.
+ *
+ * Returns: %TRUE, or %FALSE with an error
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_manager_register_memory (PoolManager *self, const char *name, PoolMemoryFunc func,
+                              gpointer user_data, GDestroyNotify destroy, GError **error)
+{
+  g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
+  g_return_val_if_fail (name != NULL && func != NULL, FALSE);
+
+  return add_function (self, name, POOL_FUNCTION_MEMORY, func, user_data, destroy, error);
+}
+
+/**
  * pool_manager_register_batch:
  * @self: a pool that has not been started
  * @name: name of the task

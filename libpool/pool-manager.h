@@ -22,6 +22,9 @@ POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_register_bytes (PoolManager *self, const char *name, PoolBytesFunc func,
                                       gpointer user_data, GDestroyNotify destroy, GError **error);
 POOL_AVAILABLE_IN_ALL
+gboolean pool_manager_register_memory (PoolManager *self, const char *name, PoolMemoryFunc func,
+                                       gpointer user_data, GDestroyNotify destroy, GError **error);
+POOL_AVAILABLE_IN_ALL
 gboolean pool_manager_register_batch (PoolManager *self, const char *name, PoolBatchFunc func,
                                       gpointer user_data, GDestroyNotify destroy, GError **error);
 POOL_AVAILABLE_IN_ALL

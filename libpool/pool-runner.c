@@ -156,7 +156,10 @@ call_on_bytes (PoolRunner *self, const PoolFunction *function, const guint8 *dat
 
   self->task->refused = FALSE;
   self->task->refused_size = 0;
-  ok = function->func.bytes (self->task, data, size, function->user_data, error);
+  if (function->kind == POOL_FUNCTION_MEMORY)
+    ok = function->func.memory (self->task, GPOINTER_TO_SIZE (data), size, function->user_data, error);
+  else
+    ok = function->func.bytes (self->task, data, size, function->user_data, error);
   if (G_UNLIKELY (self->task->refused))
     {
       g_clear_error (error);
@@ -250,7 +253,7 @@ run_item (PoolRunner *self, const PoolFunction *function, const guint8 *data, gs
 
   if (G_UNLIKELY (is_value) && !unwrap_bytes (self, function, &data, &size, error))
     return FALSE;
-  if (function->kind == POOL_FUNCTION_BYTES)
+  if (pool_function_is_on_bytes (function))
     ok = call_on_bytes (self, function, data, size, error);
   else
     ok = run_batch_of_one (self, function, data, size, out, error);
@@ -533,7 +536,7 @@ pool_runner_initialize (PoolRunner *self, const PoolFunction *function, GVariant
       if (value != NULL)
         g_variant_take_ref (value);
     }
-  else if (function->kind == POOL_FUNCTION_BYTES)
+  else if (pool_function_is_on_bytes (function))
     call_on_bytes (self, function, g_variant_get_data (args), g_variant_get_size (args), &local_error);
   else
     g_set_error (&local_error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,

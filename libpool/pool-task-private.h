@@ -17,6 +17,8 @@ G_BEGIN_DECLS
 #define POOL_TASK_LARGE_MIN (64 * 1024)
 
 typedef guint8 *(*PoolTaskReserveFunc) (gpointer data, gsize size);
+/* Where the worker could map what is at @args by itself. FALSE: nowhere. */
+typedef gboolean (*PoolTaskLocateFunc) (gpointer data, const guint8 *args, int *fd, guint64 *offset);
 /* Somebody has asked for the cancellable: from now on pool_task_notified() is to be called when a notice comes. */
 typedef void (*PoolTaskWatchFunc) (PoolTask *task, gpointer data);
 
@@ -40,7 +42,7 @@ struct _PoolTask
   PoolTaskWatchFunc watch; /* or NULL */
   gpointer watch_data;
 
-  const guint8 *args; /* the whole argument of a lone call on bytes, or NULL */
+  const guint8 *args; /* the whole argument of a lone call, or NULL */
   gsize args_size;
   const guint8 *reference; /* a reply that lies within args */
   gsize reference_size;
@@ -48,6 +50,8 @@ struct _PoolTask
   gsize large_size;
   PoolTaskReserveFunc reserve; /* or NULL */
   gpointer reserve_data;
+  PoolTaskLocateFunc locate; /* or NULL */
+  gpointer locate_data;
   PoolBuffer reply;
   gboolean refused; /* there was no memory for a reply of so many bytes: the call fails */
   gsize refused_size;

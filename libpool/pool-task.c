@@ -394,3 +394,59 @@ pool_task_reserve_reply (PoolTask *self, gsize size)
     refuse (self, size);
   return place;
 }
+
+/**
+ * pool_task_reserve_reply_address:
+ * @self: a task
+ * @size: number of bytes
+ *
+ * As [method@Task.reserve_reply], for a language binding that can write to memory.
+ *
+ * Returns: the address of @size bytes to write to; 0 if there is no memory for them: then the call fails with
+ *   %POOL_ERROR_OUT_OF_MEMORY, whatever the function returns
+ *
+ * Since: 1.0
+ */
+guint64
+pool_task_reserve_reply_address (PoolTask *self, gsize size)
+{
+  g_return_val_if_fail (POOL_IS_TASK (self), 0);
+
+  return GPOINTER_TO_SIZE (pool_task_reserve_reply (self, size));
+}
+
+/**
+ * pool_task_locate_argument:
+ * @self: a task
+ * @fd: (out) (optional): return location for a descriptor, which remains the pool's and is not to be closed; -1 if
+ *   there is none
+ * @offset: (out) (optional): return location for the offset of the argument's first byte in what @fd is of, in bytes
+ *
+ * Tells where the worker can map the argument of this call by itself: with a private mapping of it the argument can be
+ * changed in place, of which nobody else sees anything. What is mapped stays readable after the call, yet its contents
+ * are the argument's during the call only.
+ *
+ * That can be told in a worker process which has the pool's memory open, and only for a large argument of a lone
+ * call: not in a thread, nor for an item of a map, nor for an argument that is so short that it travels with the call.
+ *
+ * Returns: %TRUE; %FALSE if there is no such place
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_task_locate_argument (PoolTask *self, int *fd, guint64 *offset)
+{
+  int found_fd = -1;
+  guint64 found_offset = 0;
+  gboolean found;
+
+  g_return_val_if_fail (POOL_IS_TASK (self), FALSE);
+
+  found = self->args != NULL && self->locate != NULL &&
+          self->locate (self->locate_data, self->args, &found_fd, &found_offset);
+  if (fd != NULL)
+    *fd = found_fd;
+  if (offset != NULL)
+    *offset = found_offset;
+  return found;
+}

@@ -32,5 +32,9 @@ POOL_AVAILABLE_IN_ALL
 void pool_task_reply (PoolTask *self, const guint8 *data, gsize size);
 POOL_AVAILABLE_IN_ALL
 guint8 *pool_task_reserve_reply (PoolTask *self, gsize size);
+POOL_AVAILABLE_IN_ALL
+guint64 pool_task_reserve_reply_address (PoolTask *self, gsize size);
+POOL_AVAILABLE_IN_ALL
+gboolean pool_task_locate_argument (PoolTask *self, int *fd, guint64 *offset);
 
 G_END_DECLS

@@ -190,6 +190,24 @@ typedef gboolean (*PoolBytesFunc) (PoolTask *task, const guint8 *data, gsize siz
                                    GError **error);
 
 /**
+ * PoolMemoryFunc:
+ * @task: the running call
+ * @address: where the argument's bytes are, valid during the call; they are not to be written to
+ * @size: how many there are; if none, @address means nothing
+ * @user_data: what was registered with the function
+ * @error: return location for a #GError
+ *
+ * As [callback@BytesFunc], with the argument as an address: for a language binding that can look at memory, and that
+ * would be given a copy of an array.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ *
+ * Since: 1.0
+ */
+typedef gboolean (*PoolMemoryFunc) (PoolTask *task, guint64 address, gsize size, gpointer user_data,
+                                    GError **error);
+
+/**
  * PoolBatchFunc:
  * @task: the running call
  * @batch: a packed batch of arguments, see [func@packed_check]

@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -51,6 +52,7 @@ typedef struct
   guint8 *extent; /* granted, or NULL */
   gsize extent_size;
 
+  gboolean has_shm_fd; /* the descriptor of the memory is open here */
   int statm_fd; /* -1: memory is not looked at */
   gboolean watches; /* the thread that looks for notices is there */
 } Worker;
@@ -188,6 +190,30 @@ reserve_extent (gpointer data, gsize size)
   Worker *self = data;
 
   return ensure_extent (self, size) ? self->extent : NULL;
+}
+
+/* Whoever makes a worker may have closed it; another file may have its number then. */
+static gboolean
+has_descriptor (PoolShm *shm)
+{
+  struct stat st;
+
+  return shm->fd >= 0 && fstat (shm->fd, &st) == 0 && (guint64) st.st_size == shm->header->size;
+}
+
+static gboolean
+locate_argument (gpointer data, const guint8 *args, int *fd, guint64 *offset)
+{
+  Worker *self = data;
+  PoolShmHeader *header = self->shm->header;
+  guint64 found = args - self->shm->base;
+
+  /* a short one lies in its slot, and goes with that */
+  if (!self->has_shm_fd || found < header->arguments || found - header->arguments >= header->arguments_size)
+    return FALSE;
+  *fd = self->shm->fd;
+  *offset = found;
+  return TRUE;
 }
 
 static void
@@ -573,6 +599,9 @@ worker_new (const PoolZygote *zygote, guint worker)
   self->chaos = pool_chaos_new (&shm->header->chaos, worker, self->ring.incarnation);
   self->runner.task->reserve = reserve_extent;
   self->runner.task->reserve_data = self;
+  self->has_shm_fd = has_descriptor (shm);
+  self->runner.task->locate = locate_argument;
+  self->runner.task->locate_data = self;
   return self;
 }
 

@@ -92,6 +92,38 @@ bytes_silent (PoolTask *task, const guint8 *data, gsize size, gpointer user_data
 }
 
 static gboolean
+memory_reverse (PoolTask *task, guint64 address, gsize size, gpointer user_data, GError **error)
+{
+  const guint8 *data = GSIZE_TO_POINTER (address);
+  guint8 *out = GSIZE_TO_POINTER (pool_task_reserve_reply_address (task, size));
+
+  if (out == NULL)
+    return TRUE; /* it fails all the same */
+  if (size > 0 && data[0] == '!')
+    {
+      g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_PERM, "No");
+      return FALSE;
+    }
+  for (gsize i = 0; i < size; i++)
+    out[i] = data[size - 1 - i];
+  return TRUE;
+}
+
+static gboolean
+memory_silent (PoolTask *task, guint64 address, gsize size, gpointer user_data, GError **error)
+{
+  return FALSE;
+}
+
+/* Replies with its argument, where that lies. */
+static gboolean
+memory_echo (PoolTask *task, guint64 address, gsize size, gpointer user_data, GError **error)
+{
+  pool_task_reply (task, GSIZE_TO_POINTER (address), size);
+  return TRUE;
+}
+
+static gboolean
 bytes_both (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
 {
   g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_IO, "Never mind");
@@ -490,11 +522,11 @@ test_static_args (void)
 /* --- functions on bytes --- */
 
 static void
-test_bytes (void)
+check_lone (PoolFunctionKind kind, gpointer func)
 {
   Fixture fixture;
 
-  fixture_init (&fixture, POOL_FUNCTION_BYTES, bytes_reverse, NULL, NULL);
+  fixture_init (&fixture, kind, func, NULL, NULL);
   run_bytes (&fixture, "drawer");
   assert_text (&fixture, "reward");
   run_bytes (&fixture, "");
@@ -517,7 +549,7 @@ test_bytes (void)
 }
 
 static void
-test_bytes_items (void)
+check_items (PoolFunctionKind kind, gpointer func)
 {
   GVariant *values[] = { g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, "ab", 2, 1),
                          g_variant_new_int64 (1) };
@@ -526,7 +558,7 @@ test_bytes_items (void)
   g_autoptr (GBytes) results = NULL, of_values = NULL;
   Fixture fixture;
 
-  fixture_init (&fixture, POOL_FUNCTION_BYTES, bytes_reverse, NULL, NULL);
+  fixture_init (&fixture, kind, func, NULL, NULL);
   run_packed (&fixture, 0, texts);
   results = reply_batch (&fixture, POOL_RESULT_PACKED, 5);
   assert_item (results, 0, "ba", 2);
@@ -543,19 +575,91 @@ test_bytes_items (void)
 }
 
 static void
-test_bytes_silent (void)
+check_silent (PoolFunctionKind kind, gpointer func)
 {
   g_autoptr (GBytes) texts = pack_texts ((const char *const[]){ "a", "b", NULL });
   g_autoptr (GBytes) results = NULL;
   Fixture fixture;
 
-  fixture_init (&fixture, POOL_FUNCTION_BYTES, bytes_silent, NULL, NULL);
+  fixture_init (&fixture, kind, func, NULL, NULL);
   run_bytes (&fixture, "x");
   assert_error (&fixture, POOL_ERROR, POOL_ERROR_ENCODING,
                 "Task 17 (the-task) failed and set no error");
   run_packed (&fixture, 0, texts);
   results = reply_batch (&fixture, POOL_RESULT_PACKED, 2);
   assert_item_error (results, 1, POOL_ERROR, POOL_ERROR_ENCODING, "set no error");
+  fixture_clear (&fixture);
+}
+
+static guint8 *
+give_place (gpointer data, gsize size)
+{
+  return data;
+}
+
+static void
+test_bytes (void)
+{
+  check_lone (POOL_FUNCTION_BYTES, bytes_reverse);
+  check_items (POOL_FUNCTION_BYTES, bytes_reverse);
+  check_silent (POOL_FUNCTION_BYTES, bytes_silent);
+}
+
+static void
+test_memory (void)
+{
+  check_lone (POOL_FUNCTION_MEMORY, memory_reverse);
+  check_items (POOL_FUNCTION_MEMORY, memory_reverse);
+  check_silent (POOL_FUNCTION_MEMORY, memory_silent);
+}
+
+/* A reply is where it would be if the argument were given in another way. */
+static void
+test_memory_replies (void)
+{
+  g_autofree guint8 *argument = g_malloc0 (2 * POOL_TASK_LARGE_MIN);
+  g_autofree guint8 *place = g_malloc (2 * POOL_TASK_LARGE_MIN);
+  Fixture fixture;
+
+  fixture_init (&fixture, POOL_FUNCTION_MEMORY, memory_echo, NULL, NULL);
+  run (&fixture, 0, 1, argument, 2 * POOL_TASK_LARGE_MIN, NULL);
+  g_assert_true (fixture.reply.is_reference);
+  g_assert_true (fixture.reply.data == argument);
+  g_assert_cmpuint (fixture.reply.size, ==, 2 * POOL_TASK_LARGE_MIN);
+
+  fixture.function->func.memory = memory_reverse;
+  fixture.runner.task->reserve = give_place;
+  fixture.runner.task->reserve_data = place;
+  argument[1] = 7;
+  run (&fixture, 0, 1, argument, 2 * POOL_TASK_LARGE_MIN, NULL);
+  g_assert_true (fixture.reply.is_placed);
+  g_assert_true (fixture.reply.data == place);
+  g_assert_cmpint (place[2 * POOL_TASK_LARGE_MIN - 2], ==, 7);
+  fixture_clear (&fixture);
+}
+
+static gboolean
+memory_greedy (PoolTask *task, guint64 address, gsize size, gpointer user_data, GError **error)
+{
+  return pool_task_reserve_reply_address (task, G_MAXSIZE / 2) == 0;
+}
+
+static void
+test_memory_refused (void)
+{
+  Fixture fixture;
+
+  if (UNIT_SANITIZED)
+    {
+      g_test_skip ("a sanitizer's allocator does not refuse");
+      return;
+    }
+  fixture_init (&fixture, POOL_FUNCTION_MEMORY, memory_greedy, NULL, NULL);
+  run_bytes (&fixture, "x");
+  assert_error (&fixture, POOL_ERROR, POOL_ERROR_OUT_OF_MEMORY, "no memory for a result");
+  fixture.function->func.memory = memory_reverse;
+  run_bytes (&fixture, "ab");
+  assert_text (&fixture, "ba");
   fixture_clear (&fixture);
 }
 
@@ -1084,6 +1188,8 @@ test_initializers (void)
                      G_FILE_ERROR_PERM, "-1 is negative");
   assert_initialize (POOL_FUNCTION_BYTES, bytes_reverse, bytes_tuple ("ab", 2), 0, NULL);
   assert_initialize (POOL_FUNCTION_BYTES, bytes_reverse, bytes_tuple ("!b", 2), G_FILE_ERROR_PERM, "No");
+  assert_initialize (POOL_FUNCTION_MEMORY, memory_reverse, bytes_tuple ("ab", 2), 0, NULL);
+  assert_initialize (POOL_FUNCTION_MEMORY, memory_reverse, bytes_tuple ("!b", 2), G_FILE_ERROR_PERM, "No");
   assert_initialize (POOL_FUNCTION_BATCH, batch_fail, bytes_tuple ("ab", 2),
                      POOL_ERROR_INVALID_ARGUMENT, "cannot be an initializer");
   assert_initialize (POOL_FUNCTION_PROCESS, NULL, bytes_tuple ("ab", 2), POOL_ERROR_INVALID_ARGUMENT,
@@ -1096,6 +1202,74 @@ test_silent_initializer (void)
 {
   assert_initialize (POOL_FUNCTION_BYTES, bytes_silent, bytes_tuple ("ab", 2), POOL_ERROR_ENCODING,
                      "the-task");
+  assert_initialize (POOL_FUNCTION_MEMORY, memory_silent, bytes_tuple ("ab", 2), POOL_ERROR_ENCODING,
+                     "the-task");
+}
+
+/* --- where an argument lies --- */
+
+typedef struct
+{
+  const guint8 *args;
+  gboolean found;
+  int fd;
+  guint64 offset;
+} Located;
+
+static gboolean
+find_at (gpointer data, const guint8 *args, int *fd, guint64 *offset)
+{
+  Located *located = data;
+
+  located->args = args;
+  if (*args == '!')
+    return FALSE;
+  *fd = 5;
+  *offset = 7;
+  return TRUE;
+}
+
+static gboolean
+memory_locate (PoolTask *task, guint64 address, gsize size, gpointer user_data, GError **error)
+{
+  Located *located = user_data;
+
+  pool_task_locate_argument (task, NULL, NULL);
+  located->found = pool_task_locate_argument (task, &located->fd, &located->offset);
+  return TRUE;
+}
+
+static void
+test_locate (void)
+{
+  static const char text[] = "text", not_there[] = "!";
+  g_autoptr (GBytes) texts = pack_texts ((const char *const[]){ "ab", NULL });
+  Located located = { NULL, TRUE, 0, 1 };
+  Fixture fixture;
+
+  /* a worker that knows of no such place */
+  fixture_init (&fixture, POOL_FUNCTION_MEMORY, memory_locate, &located, NULL);
+  run_bytes (&fixture, text);
+  g_assert_false (located.found);
+  g_assert_cmpint (located.fd, ==, -1);
+  g_assert_cmpuint (located.offset, ==, 0);
+
+  fixture.runner.task->locate = find_at;
+  fixture.runner.task->locate_data = &located;
+  run_bytes (&fixture, text);
+  g_assert_true (located.found);
+  g_assert_true (located.args == (const guint8 *) text);
+  g_assert_cmpint (located.fd, ==, 5);
+  g_assert_cmpuint (located.offset, ==, 7);
+  run_bytes (&fixture, not_there);
+  g_assert_false (located.found);
+  g_assert_cmpint (located.fd, ==, -1);
+
+  /* an item has no place of its own */
+  located.found = TRUE;
+  run_packed (&fixture, 0, texts);
+  g_assert_false (located.found);
+  fixture_clear (&fixture);
 }
 
 int
@@ -1109,9 +1283,10 @@ main (int argc, char **argv)
   g_test_add_func ("/runner/task/both", test_both);
   g_test_add_func ("/runner/task/describe", test_describe);
   g_test_add_func ("/runner/task/static-args", test_static_args);
-  g_test_add_func ("/runner/bytes/lone", test_bytes);
-  g_test_add_func ("/runner/bytes/items", test_bytes_items);
-  g_test_add_func ("/runner/bytes/silent", test_bytes_silent);
+  g_test_add_func ("/runner/bytes/all", test_bytes);
+  g_test_add_func ("/runner/memory/all", test_memory);
+  g_test_add_func ("/runner/memory/replies", test_memory_replies);
+  g_test_add_func ("/runner/memory/refused", test_memory_refused);
   g_test_add_func ("/runner/bytes/references", test_references);
   g_test_add_func ("/runner/bytes/no-references", test_no_references);
   g_test_add_func ("/runner/bytes/placed", test_placed);
@@ -1123,6 +1298,7 @@ main (int argc, char **argv)
   g_test_add_func ("/runner/items/bad-batches", test_bad_batches);
   g_test_add_func ("/runner/items/taken-back", test_taken_back);
   g_test_add_func ("/runner/many-calls", test_many_calls);
+  g_test_add_func ("/runner/locate", test_locate);
   g_test_add_func ("/runner/initializer/all", test_initializers);
   g_test_add_func ("/runner/initializer/silent", test_silent_initializer);
   return g_test_run ();
