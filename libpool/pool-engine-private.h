@@ -33,6 +33,8 @@ typedef struct
   guint min_processes, max_processes; /* 0: the size stays */
   double idle_time;                   /* seconds until an idle worker too many is let go */
   gboolean capture_output;
+  double callback_grace;  /* seconds that callbacks wait for their context to be iterated */
+  gboolean interruptible; /* a wait ends when a signal handler has run */
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */
@@ -186,6 +188,7 @@ struct _PoolEngine
   gboolean watched; /* the fd is armed, or the thread is on its way */
 
   GThread *thread;
+  _Atomic gboolean dozing; /* the thread sleeps and does not look for callbacks; no lock */
   int wake_fd;
   GSource *source, *timer_source; /* without a thread */
   gboolean timer_fired; /* the pump saw it; only the pump's */
@@ -208,6 +211,7 @@ void pool_engine_unref (PoolEngine *self);
 
 void pool_engine_lock (PoolEngine *self);
 void pool_engine_unlock (PoolEngine *self);
+void pool_engine_unlock_and_call_back (PoolEngine *self);
 
 /* life (pool-engine-life.c) */
 gboolean pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error);
@@ -319,6 +323,10 @@ void pool_engine_output (PoolEngine *self, guint64 handle, const PoolBackendOutp
 gint64 pool_engine_deadline (double timeout); /* monotonic µs; -1: none */
 gboolean pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
                                   gint64 deadline);
+/* the same, but if the pool is interruptible it also ends, with *@interrupted, when a signal handler ran meanwhile */
+gboolean pool_engine_wait_interruptibly_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready,
+                                                gpointer data, gint64 deadline, gboolean *interrupted);
+void pool_engine_explain_interruption (GError **error);
 /* this thread runs tasks of @self; NULL: not any more */
 POOL_EXPORT
 void pool_engine_set_worker_thread (PoolEngine *self);
@@ -326,6 +334,7 @@ gboolean pool_engine_is_worker_thread (PoolEngine *self);
 void pool_engine_wake_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_watch_locked (PoolEngine *self);
 gboolean pool_engine_dispatch_locked (PoolEngine *self);
+void pool_engine_rouse_thread (PoolEngine *self); /* without the lock */
 gboolean pool_engine_open_fds (PoolEngine *self, GError **error);
 gboolean pool_engine_start_thread (PoolEngine *self, GError **error);
 void pool_engine_stop_thread_locked (PoolEngine *self);

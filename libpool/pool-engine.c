@@ -19,6 +19,16 @@
  */
 #define MAX_BYTES_SENT (32 * 1024 * 1024)
 
+/* Something is to be called back that nobody may be there to call. */
+static void
+wake_for_callbacks (gpointer data)
+{
+  PoolEngine *self = data;
+
+  if (self->generation == pool_fork_generation ())
+    pool_engine_rouse_thread (self);
+}
+
 PoolEngine *
 pool_engine_new (void)
 {
@@ -29,6 +39,7 @@ pool_engine_new (void)
   g_cond_init (&self->settled);
   self->generation = pool_fork_generation ();
   self->dispatcher = pool_dispatcher_new ();
+  pool_dispatcher_set_wake (self->dispatcher, wake_for_callbacks, self);
   self->functions = pool_function_table_new ();
   self->workers = g_ptr_array_new ();
   self->old_backends = g_ptr_array_new_with_free_func (g_object_unref);
@@ -39,6 +50,7 @@ pool_engine_new (void)
   self->settings.threads = TRUE;
   self->settings.enable_timeouts = TRUE;
   self->settings.grace = 2;
+  self->settings.callback_grace = 0.05;
   self->settings.lost_worker_timeout = 10;
   self->settings.idle_time = 10;
   self->timer_fd = -1;
@@ -72,6 +84,7 @@ pool_engine_unref (PoolEngine *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
+  pool_dispatcher_set_wake (self->dispatcher, NULL, NULL);
   g_clear_object (&self->backend);
   g_ptr_array_unref (self->old_backends);
   if (self->event_destroy != NULL)
@@ -135,6 +148,15 @@ pool_engine_unlock (PoolEngine *self)
       g_object_unref (job->object);
       job = next;
     }
+}
+
+/* The same, and brings what that gave to call back, if it is to come from this thread. */
+void
+pool_engine_unlock_and_call_back (PoolEngine *self)
+{
+  pool_dispatcher_expect_run (self->dispatcher);
+  pool_engine_unlock (self);
+  pool_dispatcher_run (self->dispatcher);
 }
 
 /* --- payloads --- */
