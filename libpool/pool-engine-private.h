@@ -290,6 +290,7 @@ guint8 *pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize s
 void pool_engine_free_payload (PoolEngine *self, PoolRecord *record);
 GBytes *pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result);
 void pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record);
+void pool_engine_submit_all_locked (PoolEngine *self, PoolJob *job, PoolRecord *records);
 void pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *source);
 void pool_engine_hand_out_locked (PoolEngine *self);
 void pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id);

@@ -296,7 +296,8 @@ pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState 
       pool_engine_free_payload (self, record);
       job->n_records--;
     }
-  if (G_UNLIKELY (self->settings.report_tasks) && !record->is_source && pool_job_is_done (job))
+  if (G_UNLIKELY (self->settings.report_tasks) && !record->is_source &&
+      (job->is_stream || pool_job_is_done (job)))
     pool_engine_push_task_event (self, POOL_EVENT_TASK_DONE, record, 0);
   if (job->klass->free_record != NULL)
     job->klass->free_record (job, record);
@@ -312,6 +313,18 @@ pool_engine_job_done_locked (PoolEngine *self, PoolJob *job)
     pool_engine_wake_locked (self, job);
 }
 
+/* What was queued for @job can go. */
+static void
+start_queued (PoolEngine *self, PoolJob *job)
+{
+  pool_engine_hand_out_locked (self);
+  /* no room: whoever submits at full speed collects what is done, too */
+  if (G_UNLIKELY (self->queue.n > 0) && self->pump == NULL)
+    pool_engine_dispatch_locked (self);
+  if (!job->is_waited_for)
+    pool_engine_watch_locked (self);
+}
+
 void
 pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
 {
@@ -323,12 +336,23 @@ pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
       pool_engine_withdraw_locked (self, record->priority);
     }
   pool_queue_push_tail (&self->queue, record);
-  pool_engine_hand_out_locked (self);
-  /* no room: whoever submits at full speed collects what is done, too */
-  if (G_UNLIKELY (self->queue.n > 0) && self->pump == NULL)
-    pool_engine_dispatch_locked (self);
-  if (!job->is_waited_for)
-    pool_engine_watch_locked (self);
+  start_queued (self, job);
+}
+
+/* Many calls of one job at once: @records, by their next. */
+void
+pool_engine_submit_all_locked (PoolEngine *self, PoolJob *job, PoolRecord *records)
+{
+  while (records != NULL)
+    {
+      PoolRecord *record = records;
+
+      records = record->next;
+      record->next = NULL;
+      pool_engine_enter_locked (self, job, record, 0);
+      pool_queue_push_tail (&self->queue, record);
+    }
+  start_queued (self, job);
 }
 
 /* @source: stands for the chunks that the job has yet to cut; also to wake one that has run dry. */

@@ -697,7 +697,7 @@ install_waiting (void)
    *
    * Whether a wait in whose sleep a signal handler ran returns early, with %POOL_ERROR_INTERRUPTED, so that the program can act
    * on the signal and wait again: [method@AsyncResult.wait], [method@AsyncResult.get], [method@AsyncResult.get_bytes],
-   * [method@ResultIterator.next], [method@Manager.join], [method@Manager.join_async],
+   * [method@Stream.take], [method@ResultIterator.next], [method@Manager.join], [method@Manager.join_async],
    * [method@Manager.put], [method@Manager.get] and [method@Manager.get_all]. Nothing is lost by that: what is waited for comes to
    * the next wait. Calls that submit and wait in one ([method@Manager.apply], [method@Manager.map]) go on waiting. It may
    * report an interruption that was none; and a signal that comes just before the wait falls asleep does not end it, so who
