@@ -16,6 +16,7 @@
 #include "pool-process.h"
 #include "pool-result-iterator.h"
 #include "pool-statistics.h"
+#include "pool-stream.h"
 #include "pool-task-module.h"
 #include "pool-task.h"
 #include "pool-types.h"

@@ -321,24 +321,31 @@ is_done (gpointer data)
   return pool_job_is_done (data);
 }
 
-/* Waits; FALSE with WAIT_TIMED_OUT. */
+/* Waits; FALSE with WAIT_TIMED_OUT or INTERRUPTED. */
 gboolean
 pool_async_result_block (PoolAsyncResult *self, double timeout, GError **error)
 {
-  gboolean done = pool_job_is_done (&self->job);
+  gboolean done = pool_job_is_done (&self->job), interrupted = FALSE;
+  gint64 deadline;
 
+  /* its own callback comes first, unless a main loop elsewhere is to call it */
   if (!done)
     {
+      deadline = pool_engine_deadline (timeout);
       pool_engine_lock (self->engine);
-      done = pool_engine_wait_locked (self->engine, &self->job, is_done, &self->job,
-                                      pool_engine_deadline (timeout));
-      pool_engine_unlock (self->engine);
+      /* who submitted it and waits at once could not wait again */
+      done = self->job.is_waited_for
+                 ? pool_engine_wait_locked (self->engine, &self->job, is_done, &self->job, deadline)
+                 : pool_engine_wait_interruptibly_locked (self->engine, &self->job, is_done, &self->job,
+                                                          deadline, &interrupted);
+      pool_engine_unlock_and_call_back (self->engine);
     }
-  /* its own callback comes first, unless a main loop elsewhere is to call it */
-  if (G_UNLIKELY (pool_dispatcher_has_pending (self->engine->dispatcher)))
+  else if (G_UNLIKELY (pool_dispatcher_has_pending (self->engine->dispatcher)))
     pool_dispatcher_run (self->engine->dispatcher);
 
-  if (!done && timeout < 0)
+  if (G_UNLIKELY (interrupted))
+    pool_engine_explain_interruption (error);
+  else if (!done && timeout < 0)
     g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
                  "A task cannot wait for task %" G_GUINT64_FORMAT
                  " of its own pool: all workers wait already, and the pool may not have more (max-processes)",
@@ -426,7 +433,8 @@ wake_waiter (GCancellable *cancellable, gpointer user_data)
  *
  * Waits until the call has ended, whether well or badly.
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_WAIT_TIMED_OUT or %POOL_ERROR_CANCELLED
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_WAIT_TIMED_OUT, %POOL_ERROR_CANCELLED or, if the pool is
+ *   [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */
@@ -435,6 +443,7 @@ pool_async_result_wait (PoolAsyncResult *self, double timeout, GCancellable *can
                         GError **error)
 {
   CancellableWait wait = { self, cancellable };
+  gboolean interrupted;
   gulong id;
 
   g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
@@ -444,15 +453,20 @@ pool_async_result_wait (PoolAsyncResult *self, double timeout, GCancellable *can
 
   id = g_cancellable_connect (cancellable, G_CALLBACK (wake_waiter), self, NULL);
   pool_engine_lock (self->engine);
-  pool_engine_wait_locked (self->engine, &self->job, is_done_or_cancelled, &wait,
-                           pool_engine_deadline (timeout));
-  pool_engine_unlock (self->engine);
+  pool_engine_wait_interruptibly_locked (self->engine, &self->job, is_done_or_cancelled, &wait,
+                                         pool_engine_deadline (timeout), &interrupted);
+  pool_engine_unlock_and_call_back (self->engine);
   g_cancellable_disconnect (cancellable, id);
 
   if (!pool_job_is_done (&self->job) && g_cancellable_is_cancelled (cancellable))
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_CANCELLED,
                    "The wait for task %" G_GUINT64_FORMAT " was cancelled; it goes on", self->job.id);
+      return FALSE;
+    }
+  if (G_UNLIKELY (interrupted) && !pool_job_is_done (&self->job))
+    {
+      pool_engine_explain_interruption (error);
       return FALSE;
     }
   return pool_async_result_block (self, 0, error);
@@ -536,7 +550,8 @@ check_value (PoolAsyncResult *self, double timeout, GError **error)
  * values in the order of the items. May be called again.
  *
  * Returns: (transfer full): the value; %NULL with the task's error, %POOL_ERROR_WAIT_TIMED_OUT,
- *   %POOL_ERROR_WORKER_LOST, %POOL_ERROR_TERMINATED, %POOL_ERROR_CANCELLED or %POOL_ERROR_ENCODING
+ *   %POOL_ERROR_WORKER_LOST, %POOL_ERROR_TERMINATED, %POOL_ERROR_CANCELLED, %POOL_ERROR_ENCODING or, if the pool is
+ *   [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */

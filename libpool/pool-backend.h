@@ -254,7 +254,10 @@ struct _PoolBackendClass
   void (*acknowledge) (PoolBackend *self);
   /* Wants the fd to become readable at the next result, or no longer; TRUE if a result is there already. */
   gboolean (*arm) (PoolBackend *self, gboolean on);
-  /* Blocks until there may be something to dispatch, for @timeout ns (< 0: any time), or until kick(). */
+  /*
+   * Blocks until there may be something to dispatch, for @timeout ns (< 0: any time), or until kick(). If a signal handler ran
+   * meanwhile it returns with EINTR in errno, which is 0 when it is called: that may end a wait of the program.
+   */
   void (*wait) (PoolBackend *self, guint kicks, gint64 timeout);
   guint (*get_kicks) (PoolBackend *self);
   void (*kick) (PoolBackend *self);

@@ -19,7 +19,13 @@ void pool_dispatcher_unref (PoolDispatcher *self);
 GMainContext *pool_dispatcher_get_context (PoolDispatcher *self);
 /* @func owns @data; it is called once, without any lock */
 void pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data);
+/* @func is called when something is pushed and the thread that did it may not be going to run it; NULL: not any more */
+void pool_dispatcher_set_wake (PoolDispatcher *self, PoolDispatchFunc func, gpointer data);
+/* this thread will call pool_dispatcher_run() presently: nobody need be woken for what it pushes until then */
+void pool_dispatcher_expect_run (PoolDispatcher *self);
 gboolean pool_dispatcher_has_pending (PoolDispatcher *self);
+/* changes whenever somebody has run what was pending */
+guint pool_dispatcher_get_turn (PoolDispatcher *self);
 /* runs what is pending in this thread, unless another one iterates the context */
 void pool_dispatcher_run (PoolDispatcher *self);
 /* the pool is gone: the source goes when the last has run; for what is still pushed there will be another */

@@ -19,7 +19,11 @@ struct _PoolDispatcher
   gatomicrefcount ref_count;
   GMainContext *context;
   _Atomic guint n_pending;
+  _Atomic guint turn;
   GThread *_Atomic runner; /* who runs items: a callback that waits must not run others inside itself */
+
+  PoolDispatchFunc wake; /* set before anything is pushed, cleared when nothing is pushed any more */
+  gpointer wake_data;
 
   GMutex lock; /* of the rest; never held while an item runs */
   Item *first, *last;
@@ -32,6 +36,9 @@ typedef struct
   GSource source;
   PoolDispatcher *dispatcher; /* a reference */
 } DispatcherSource;
+
+/* The dispatcher that a thread is about to run. */
+static GPrivate expected;
 
 static Item *
 pop (PoolDispatcher *self)
@@ -81,6 +88,7 @@ run_items (PoolDispatcher *self)
     }
 
   atomic_store (&self->runner, NULL);
+  atomic_fetch_add (&self->turn, 1);
   end_if_done (self);
 }
 
@@ -152,6 +160,26 @@ pool_dispatcher_get_context (PoolDispatcher *self)
 }
 
 void
+pool_dispatcher_set_wake (PoolDispatcher *self, PoolDispatchFunc func, gpointer data)
+{
+  self->wake = func;
+  self->wake_data = data;
+}
+
+void
+pool_dispatcher_expect_run (PoolDispatcher *self)
+{
+  g_private_set (&expected, self);
+}
+
+static void
+wake (PoolDispatcher *self)
+{
+  if (self->wake != NULL)
+    self->wake (self->wake_data);
+}
+
+void
 pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data)
 {
   Item *item = g_new (Item, 1);
@@ -177,26 +205,58 @@ pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data
     return;
   g_source_set_ready_time (source, 0);
   g_source_unref (source);
+  /* the context may have nobody who iterates it */
+  if (g_private_get (&expected) != self && atomic_load (&self->runner) != g_thread_self ())
+    wake (self);
 }
 
 gboolean
 pool_dispatcher_has_pending (PoolDispatcher *self)
 {
-  return atomic_load_explicit (&self->n_pending, memory_order_relaxed) != 0;
+  return atomic_load (&self->n_pending) != 0;
+}
+
+guint
+pool_dispatcher_get_turn (PoolDispatcher *self)
+{
+  return atomic_load_explicit (&self->turn, memory_order_relaxed);
+}
+
+static gboolean
+has_items (PoolDispatcher *self)
+{
+  gboolean any;
+
+  g_mutex_lock (&self->lock);
+  any = self->first != NULL;
+  g_mutex_unlock (&self->lock);
+  return any;
 }
 
 void
 pool_dispatcher_run (PoolDispatcher *self)
 {
-  if (!pool_dispatcher_has_pending (self) || atomic_load (&self->runner) == g_thread_self () ||
-      !g_main_context_acquire (self->context))
+  if (g_private_get (&expected) != NULL)
+    g_private_set (&expected, NULL);
+  if (!pool_dispatcher_has_pending (self) || atomic_load (&self->runner) == g_thread_self ())
     return;
+  if (!g_main_context_acquire (self->context))
+    {
+      /* its owner may let go of it without having run them */
+      wake (self);
+      return;
+    }
 
   pool_dispatcher_ref (self);
-  g_main_context_push_thread_default (self->context);
-  run_items (self);
-  g_main_context_pop_thread_default (self->context);
-  g_main_context_release (self->context);
+  do
+    {
+      g_main_context_push_thread_default (self->context);
+      run_items (self);
+      g_main_context_pop_thread_default (self->context);
+      g_main_context_release (self->context);
+      /* who pushed meanwhile, and found the context taken, relied on this thread */
+    }
+  while (has_items (self) && g_main_context_acquire (self->context));
   pool_dispatcher_unref (self);
 }
 

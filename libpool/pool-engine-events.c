@@ -124,7 +124,8 @@ new_task_event (PoolEngine *self, PoolEventKind kind, PoolRecord *record)
   PoolEvent *event = new_event (self, kind);
   PoolWorker *worker = pool_engine_get_worker (self, record->worker);
 
-  event->result = g_object_ref (record->job->object);
+  if (!record->job->is_stream)
+    event->result = g_object_ref (record->job->object);
   if (worker != NULL)
     event->info = pool_engine_describe_worker (self, worker, NULL);
   event->soft = record->soft_timeout;

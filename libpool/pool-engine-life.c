@@ -553,7 +553,7 @@ gboolean
 pool_engine_join (PoolEngine *self, double timeout, GError **error)
 {
   PoolEngineLife life = { self, 0 };
-  gboolean gone;
+  gboolean gone, interrupted;
 
   pool_engine_lock (self);
   life.life = self->life;
@@ -564,7 +564,8 @@ pool_engine_join (PoolEngine *self, double timeout, GError **error)
       return TRUE;
     }
 
-  gone = pool_engine_wait_locked (self, NULL, all_gone, &life, pool_engine_deadline (timeout));
+  gone = pool_engine_wait_interruptibly_locked (self, NULL, all_gone, &life,
+                                                pool_engine_deadline (timeout), &interrupted);
   if (gone && self->life == life.life && self->state != POOL_STATE_JOINED)
     {
       self->state = POOL_STATE_JOINED;
@@ -573,16 +574,16 @@ pool_engine_join (PoolEngine *self, double timeout, GError **error)
     }
   if (gone && self->life == life.life)
     pool_engine_stop_thread_locked (self);
-  pool_engine_unlock (self);
+  pool_engine_unlock_and_call_back (self);
 
-  if (!gone)
-    {
-      g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT,
-                   "Workers were still there after %g s", timeout);
-      return FALSE;
-    }
-  pool_dispatcher_run (self->dispatcher);
-  return TRUE;
+  if (gone)
+    return TRUE;
+  if (interrupted)
+    pool_engine_explain_interruption (error);
+  else
+    g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT,
+                 "Workers were still there after %g s", timeout);
+  return FALSE;
 }
 
 /* The program has let go of the pool, in whatever state: ends it without waiting for anybody. */

@@ -34,6 +34,8 @@ typedef struct
   double idle_time;                   /* seconds until an idle worker too many is let go */
   gboolean capture_output;
   GDestroyNotify fork_destroy, thread_destroy; /* of the data of the backend's functions */
+  double callback_grace;  /* seconds that callbacks wait for their context to be iterated */
+  gboolean interruptible; /* a wait ends when a signal handler has run */
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */
@@ -187,6 +189,7 @@ struct _PoolEngine
   gboolean watched; /* the fd is armed, or the thread is on its way */
 
   GThread *thread;
+  _Atomic gboolean dozing; /* the thread sleeps and does not look for callbacks; no lock */
   int wake_fd;
   GSource *source, *timer_source; /* without a thread */
   gboolean timer_fired; /* the pump saw it; only the pump's */
@@ -209,6 +212,7 @@ void pool_engine_unref (PoolEngine *self);
 
 void pool_engine_lock (PoolEngine *self);
 void pool_engine_unlock (PoolEngine *self);
+void pool_engine_unlock_and_call_back (PoolEngine *self);
 
 /* life (pool-engine-life.c) */
 gboolean pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error);
@@ -287,6 +291,7 @@ guint8 *pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize s
 void pool_engine_free_payload (PoolEngine *self, PoolRecord *record);
 GBytes *pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result);
 void pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record);
+void pool_engine_submit_all_locked (PoolEngine *self, PoolJob *job, PoolRecord *records);
 void pool_engine_add_source_locked (PoolEngine *self, PoolJob *job, PoolRecord *source);
 void pool_engine_hand_out_locked (PoolEngine *self);
 void pool_engine_enter_locked (PoolEngine *self, PoolJob *job, PoolRecord *record, guint64 id);
@@ -320,6 +325,10 @@ void pool_engine_output (PoolEngine *self, guint64 handle, const PoolBackendOutp
 gint64 pool_engine_deadline (double timeout); /* monotonic µs; -1: none */
 gboolean pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
                                   gint64 deadline);
+/* the same, but if the pool is interruptible it also ends, with *@interrupted, when a signal handler ran meanwhile */
+gboolean pool_engine_wait_interruptibly_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready,
+                                                gpointer data, gint64 deadline, gboolean *interrupted);
+void pool_engine_explain_interruption (GError **error);
 /* this thread runs tasks of @self; NULL: not any more */
 POOL_EXPORT
 void pool_engine_set_worker_thread (PoolEngine *self);
@@ -327,6 +336,7 @@ gboolean pool_engine_is_worker_thread (PoolEngine *self);
 void pool_engine_wake_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_watch_locked (PoolEngine *self);
 gboolean pool_engine_dispatch_locked (PoolEngine *self);
+void pool_engine_rouse_thread (PoolEngine *self); /* without the lock */
 gboolean pool_engine_open_fds (PoolEngine *self, GError **error);
 gboolean pool_engine_start_thread (PoolEngine *self, GError **error);
 void pool_engine_stop_thread_locked (PoolEngine *self);

@@ -28,8 +28,14 @@
 #define BUSY_DELAY_MS 0.1
 #define BUSY_DELAYS_MAX 10
 
-/* Callbacks whose context nobody iterates come from the engine's thread after this time. */
-#define DISPATCH_GRACE_MS 50
+/* Callbacks whose context has an owner, who does not run them: how long, at least, until the thread looks again. */
+#define CALL_BACK_AGAIN (G_USEC_PER_SEC / 20)
+
+/*
+ * Interruptible waits never sleep without a timeout, or the kernel would go on with the sleep after a handler that was
+ * installed with SA_RESTART.
+ */
+#define LONG_SLEEP (G_GINT64_CONSTANT (365) * 24 * 3600)
 
 /* How long wait() spins before it sleeps; a shorter wait does not sleep. */
 #define SPIN_NS 20000
@@ -41,6 +47,7 @@ struct _PoolWaiter
   GCond cond;
   gboolean woken;
   GThread *thread;
+  gboolean *interrupted; /* where to say that a signal handler ran; NULL: the wait goes on all the same */
 };
 
 /* The engine whose tasks a thread runs. */
@@ -75,6 +82,14 @@ kick_thread (PoolEngine *self)
   if (self->wake_fd >= 0)
     while (write (self->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
       ;
+}
+
+/* Something is to be called back: wakes the thread, unless it looks for such things by itself. */
+void
+pool_engine_rouse_thread (PoolEngine *self)
+{
+  if (atomic_exchange (&self->dozing, FALSE))
+    kick_thread (self);
 }
 
 static void
@@ -151,6 +166,7 @@ remove_waiter (PoolEngine *self, PoolWaiter *waiter)
 
 /*
  * Without the engine's thread nobody but the pump hears of workers that die: after a short spin it sleeps on the fds.
+ * As wait() of the backend it leaves EINTR in errno if a signal handler ended its sleep.
  */
 static void
 sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 timeout)
@@ -163,6 +179,7 @@ sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 tim
   klass->wait (self->backend, kicks, timeout < 0 ? SPIN_NS : MIN (timeout, SPIN_NS));
   if (klass->get_kicks (self->backend) != kicks || klass->arm (self->backend, TRUE))
     return;
+  errno = 0;
   if (ppoll (fds, G_N_ELEMENTS (fds), timeout < 0 ? NULL : &ts, NULL) > 0)
     {
       if (fds[0].revents != 0)
@@ -189,8 +206,7 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
     {
       if (self->finished != NULL)
         {
-          pool_engine_unlock (self);
-          pool_dispatcher_run (self->dispatcher);
+          pool_engine_unlock_and_call_back (self);
           pool_engine_lock (self);
         }
       return;
@@ -202,14 +218,18 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
       timeout = (deadline - g_get_monotonic_time ()) * 1000;
       timeout = MAX (timeout, 0);
     }
+  else if (waiter->interrupted != NULL)
+    timeout = LONG_SLEEP * 1000000000;
   kicks = klass->get_kicks (self->backend);
   self->pump = waiter;
-  pool_engine_unlock (self);
-  pool_dispatcher_run (self->dispatcher);
+  pool_engine_unlock_and_call_back (self);
+  errno = 0;
   if (self->settings.threads)
     klass->wait (self->backend, kicks, timeout);
   else
     sleep_on_fds (self, klass, kicks, timeout);
+  if (G_UNLIKELY (errno == EINTR) && waiter->interrupted != NULL)
+    *waiter->interrupted = TRUE;
   pool_engine_lock (self);
   self->pump = NULL;
   if (G_UNLIKELY (self->restarting))
@@ -222,6 +242,8 @@ pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
 static void
 wait_for_pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
 {
+  if (waiter->interrupted != NULL && deadline < 0)
+    deadline = g_get_monotonic_time () + LONG_SLEEP * G_USEC_PER_SEC;
   append_waiter (self, waiter);
   while (!waiter->woken)
     {
@@ -229,6 +251,12 @@ wait_for_pump (PoolEngine *self, PoolWaiter *waiter, gint64 deadline)
         g_cond_wait (&waiter->cond, &self->lock);
       else if (!g_cond_wait_until (&waiter->cond, &self->lock, deadline))
         break;
+      /* a handler is what ends GLib's one sleep without anybody having woken it */
+      if (waiter->interrupted != NULL && !waiter->woken)
+        {
+          *waiter->interrupted = TRUE;
+          break;
+        }
     }
   remove_waiter (self, waiter);
   waiter->woken = FALSE;
@@ -249,13 +277,13 @@ hand_over_pump (PoolEngine *self)
 
 /*
  * Waits until @ready says so, with the lock held, or until @deadline (monotonic µs; < 0: for ever). The lock is given up
- * meanwhile. Returns what @ready said last.
+ * meanwhile. Returns what @ready said last. @interrupted: a wait of an interruptible pool may end with this set instead.
  */
-gboolean
-pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
-                         gint64 deadline)
+static gboolean
+wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data, gint64 deadline,
+             gboolean *interrupted)
 {
-  PoolWaiter waiter = { NULL, job, { 0 }, FALSE, g_thread_self () };
+  PoolWaiter waiter = { NULL, job, { 0 }, FALSE, g_thread_self (), interrupted };
   gboolean pumped = FALSE, in_task, result;
 
   if (ready (data))
@@ -271,6 +299,8 @@ pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gp
   while (!(result = ready (data)))
     {
       if (deadline >= 0 && g_get_monotonic_time () >= deadline)
+        break;
+      if (interrupted != NULL && *interrupted)
         break;
       if (self->pump == NULL && self->backend != NULL && self->state != POOL_STATE_JOINED)
         {
@@ -290,6 +320,35 @@ pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gp
   if (in_task)
     pool_engine_end_stand_in_locked (self);
   return result;
+}
+
+gboolean
+pool_engine_wait_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready, gpointer data,
+                         gint64 deadline)
+{
+  return wait_locked (self, job, ready, data, deadline, NULL);
+}
+
+gboolean
+pool_engine_wait_interruptibly_locked (PoolEngine *self, PoolJob *job, PoolReadyFunc ready,
+                                       gpointer data, gint64 deadline, gboolean *interrupted)
+{
+  gboolean result;
+
+  *interrupted = FALSE;
+  result = wait_locked (self, job, ready, data, deadline,
+                        self->settings.interruptible ? interrupted : NULL);
+  /* what has come counts more */
+  if (result)
+    *interrupted = FALSE;
+  return result;
+}
+
+void
+pool_engine_explain_interruption (GError **error)
+{
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INTERRUPTED,
+                       "A signal handler ran during the wait (interruptible is on); wait again");
 }
 
 /* --- the engine's thread --- */
@@ -336,13 +395,68 @@ look_after (PoolEngine *self, gboolean fd_ready, gboolean timer_fired)
   return quit;
 }
 
+/* Is nothing to be called back? Then whoever pushes something wakes the thread. */
+static gboolean
+may_doze (PoolEngine *self)
+{
+  if (pool_dispatcher_has_pending (self->dispatcher))
+    return FALSE;
+  atomic_store (&self->dozing, TRUE);
+  if (!pool_dispatcher_has_pending (self->dispatcher))
+    return TRUE;
+  atomic_store (&self->dozing, FALSE);
+  return FALSE;
+}
+
+typedef struct
+{
+  guint turn; /* the dispatcher's, when callbacks were found */
+  gint64 due; /* when they are to be called here, monotonic µs; < 0: there are none */
+} Callbacks;
+
+/* Calls back what its context has had the chance to, and did not. */
+static void
+call_back (PoolEngine *self, Callbacks *callbacks)
+{
+  const gint64 grace = self->settings.callback_grace * G_USEC_PER_SEC;
+  gboolean called = FALSE;
+
+  while (!may_doze (self))
+    {
+      gint64 now = g_get_monotonic_time ();
+      guint turn = pool_dispatcher_get_turn (self->dispatcher);
+
+      if (called)
+        callbacks->due = now + MAX (grace, CALL_BACK_AGAIN);
+      else if (callbacks->due < 0 || callbacks->turn != turn)
+        callbacks->due = now + grace;
+      callbacks->turn = turn;
+      if (now < callbacks->due)
+        return;
+      pool_fork_guard_enter_program ();
+      pool_dispatcher_run (self->dispatcher);
+      pool_fork_guard_leave_program ();
+      called = TRUE;
+    }
+  callbacks->due = -1;
+}
+
+/* For poll(): until @due. */
+static int
+get_timeout (gint64 due)
+{
+  if (due < 0)
+    return -1;
+  return (MAX (due - g_get_monotonic_time (), 0) + 999) / 1000;
+}
+
 static gpointer
 engine_thread (gpointer data)
 {
   PoolEngine *self = data;
   guint last_activity = 0;
   struct pollfd fds[3];
-  int timeout = -1;
+  Callbacks callbacks = { 0, -1 };
 
   pool_fork_guard_thread_begin ();
   fds[0] = (struct pollfd){ self->wake_fd, POLLIN, 0 };
@@ -355,11 +469,13 @@ engine_thread (gpointer data)
     {
       int n;
 
+      call_back (self, &callbacks);
       pool_fork_guard_leave ();
-      n = poll (fds, G_N_ELEMENTS (fds), timeout);
+      n = poll (fds, G_N_ELEMENTS (fds), get_timeout (callbacks.due));
       if (n > 0 && fds[2].revents == 0)
         wait_while_busy (self, &last_activity);
       pool_fork_guard_enter ();
+      atomic_store (&self->dozing, FALSE);
 
       if (fds[0].revents != 0)
         drain_eventfd (self->wake_fd);
@@ -367,15 +483,6 @@ engine_thread (gpointer data)
         drain_eventfd (self->timer_fd);
       if (look_after (self, fds[1].revents != 0, fds[2].revents != 0))
         break;
-
-      /* callbacks: their context first gets the chance to run them */
-      if (n == 0 && pool_dispatcher_has_pending (self->dispatcher))
-        {
-          pool_fork_guard_enter_program ();
-          pool_dispatcher_run (self->dispatcher);
-          pool_fork_guard_leave_program ();
-        }
-      timeout = pool_dispatcher_has_pending (self->dispatcher) ? DISPATCH_GRACE_MS : -1;
     }
 
   pool_fork_guard_thread_end ();

@@ -19,6 +19,16 @@
  */
 #define MAX_BYTES_SENT (32 * 1024 * 1024)
 
+/* Something is to be called back that nobody may be there to call. */
+static void
+wake_for_callbacks (gpointer data)
+{
+  PoolEngine *self = data;
+
+  if (self->generation == pool_fork_generation ())
+    pool_engine_rouse_thread (self);
+}
+
 PoolEngine *
 pool_engine_new (void)
 {
@@ -29,6 +39,7 @@ pool_engine_new (void)
   g_cond_init (&self->settled);
   self->generation = pool_fork_generation ();
   self->dispatcher = pool_dispatcher_new ();
+  pool_dispatcher_set_wake (self->dispatcher, wake_for_callbacks, self);
   self->functions = pool_function_table_new ();
   self->workers = g_ptr_array_new ();
   self->old_backends = g_ptr_array_new_with_free_func (g_object_unref);
@@ -39,6 +50,7 @@ pool_engine_new (void)
   self->settings.threads = TRUE;
   self->settings.enable_timeouts = TRUE;
   self->settings.grace = 2;
+  self->settings.callback_grace = 0.05;
   self->settings.lost_worker_timeout = 10;
   self->settings.idle_time = 10;
   self->timer_fd = -1;
@@ -88,6 +100,7 @@ pool_engine_unref (PoolEngine *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
+  pool_dispatcher_set_wake (self->dispatcher, NULL, NULL);
   g_clear_object (&self->backend);
   g_ptr_array_unref (self->old_backends);
   if (self->event_destroy != NULL)
@@ -148,6 +161,15 @@ pool_engine_unlock (PoolEngine *self)
       g_object_unref (job->object);
       job = next;
     }
+}
+
+/* The same, and brings what that gave to call back, if it is to come from this thread. */
+void
+pool_engine_unlock_and_call_back (PoolEngine *self)
+{
+  pool_dispatcher_expect_run (self->dispatcher);
+  pool_engine_unlock (self);
+  pool_dispatcher_run (self->dispatcher);
 }
 
 /* --- payloads --- */
@@ -287,7 +309,8 @@ pool_engine_leave_locked (PoolEngine *self, PoolRecord *record, PoolRecordState 
       pool_engine_free_payload (self, record);
       job->n_records--;
     }
-  if (G_UNLIKELY (self->settings.report_tasks) && !record->is_source && pool_job_is_done (job))
+  if (G_UNLIKELY (self->settings.report_tasks) && !record->is_source &&
+      (job->is_stream || pool_job_is_done (job)))
     pool_engine_push_task_event (self, POOL_EVENT_TASK_DONE, record, 0);
   if (job->klass->free_record != NULL)
     job->klass->free_record (job, record);
@@ -303,6 +326,18 @@ pool_engine_job_done_locked (PoolEngine *self, PoolJob *job)
     pool_engine_wake_locked (self, job);
 }
 
+/* What was queued for @job can go. */
+static void
+start_queued (PoolEngine *self, PoolJob *job)
+{
+  pool_engine_hand_out_locked (self);
+  /* no room: whoever submits at full speed collects what is done, too */
+  if (G_UNLIKELY (self->queue.n > 0) && self->pump == NULL)
+    pool_engine_dispatch_locked (self);
+  if (!job->is_waited_for)
+    pool_engine_watch_locked (self);
+}
+
 void
 pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
 {
@@ -314,12 +349,23 @@ pool_engine_submit_locked (PoolEngine *self, PoolJob *job, PoolRecord *record)
       pool_engine_withdraw_locked (self, record->priority);
     }
   pool_queue_push_tail (&self->queue, record);
-  pool_engine_hand_out_locked (self);
-  /* no room: whoever submits at full speed collects what is done, too */
-  if (G_UNLIKELY (self->queue.n > 0) && self->pump == NULL)
-    pool_engine_dispatch_locked (self);
-  if (!job->is_waited_for)
-    pool_engine_watch_locked (self);
+  start_queued (self, job);
+}
+
+/* Many calls of one job at once: @records, by their next. */
+void
+pool_engine_submit_all_locked (PoolEngine *self, PoolJob *job, PoolRecord *records)
+{
+  while (records != NULL)
+    {
+      PoolRecord *record = records;
+
+      records = record->next;
+      record->next = NULL;
+      pool_engine_enter_locked (self, job, record, 0);
+      pool_queue_push_tail (&self->queue, record);
+    }
+  start_queued (self, job);
 }
 
 /* @source: stands for the chunks that the job has yet to cut; also to wake one that has run dry. */

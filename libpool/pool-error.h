@@ -31,6 +31,7 @@ G_BEGIN_DECLS
  * @POOL_ERROR_REMOTE: an error of a domain that this process does not know
  * @POOL_ERROR_AUTHENTICATION: a peer could not prove who it is
  * @POOL_ERROR_PROTOCOL: a peer or a worker sent bytes that make no sense
+ * @POOL_ERROR_INTERRUPTED: a signal handler ran while it waited; wait again
  *
  * What can go wrong in a pool: one code for each thing a caller can act on.
  *
@@ -61,6 +62,7 @@ typedef enum
   POOL_ERROR_REMOTE,
   POOL_ERROR_AUTHENTICATION,
   POOL_ERROR_PROTOCOL,
+  POOL_ERROR_INTERRUPTED,
 } PoolError;
 
 #define POOL_ERROR (pool_error_quark ())

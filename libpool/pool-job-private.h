@@ -22,6 +22,7 @@ struct _PoolJob
   PoolRecord *source;
   gboolean is_queued_finished;
   gboolean wants_notify; /* somebody is to be told in the main context */
+  gboolean is_stream; /* each record is a call of its own; see PoolStream */
   gboolean wants_accepted; /* somebody is to be told that a worker has started it */
   gboolean is_waited_for; /* whoever submits it waits at once, and will pump: no need to have the fd watched */
   _Atomic gboolean done;

@@ -5,6 +5,7 @@
 #include "pool-error.h"
 #include "pool-manager-private.h"
 #include "pool-map-result-private.h"
+#include "pool-stream-private.h"
 
 /* The calls of a pool: each is a result object that is submitted, and waited for in the plain forms. */
 
@@ -683,4 +684,34 @@ pool_manager_imap_lazy (PoolManager *self, const char *task, gboolean star, gboo
       return NULL;
     }
   return pool_result_iterator_new (self, task, star, ordered, chunksize, next, user_data, destroy);
+}
+
+/**
+ * pool_manager_open_stream:
+ * @self: a pool that runs
+ * @task: (nullable): name of the task; %NULL: the pool's target
+ * @error: return location for a #GError
+ *
+ * Opens a stream of calls of one task, with bytes as in [method@Manager.apply_bytes], that are submitted and taken in batches.
+ * [property@Manager:putlocks] does not hold it up, and [property@Manager:capture-output] does not count for it.
+ *
+ * Returns: (transfer full): a stream; %NULL with %POOL_ERROR_NO_SUCH_TASK, %POOL_ERROR_NOT_STARTED, %POOL_ERROR_CLOSED or
+ *   %POOL_ERROR_STATE
+ *
+ * Since: 1.0
+ */
+PoolStream *
+pool_manager_open_stream (PoolManager *self, const char *task, GError **error)
+{
+  guint function;
+  gboolean ok;
+
+  g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
+
+  task = pool_manager_get_task (self, task);
+  pool_engine_lock (self->engine);
+  ok = pool_engine_check_submit (self->engine, error) &&
+       pool_engine_lookup (self->engine, task, &function, error);
+  pool_engine_unlock (self->engine);
+  return ok ? pool_stream_new (self->engine, function) : NULL;
 }

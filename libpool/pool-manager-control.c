@@ -218,8 +218,7 @@ pool_manager_maintain_pool (PoolManager *self, GError **error)
   ok = engine->state != POOL_STATE_BROKEN;
   if (!ok)
     g_propagate_error (error, g_error_copy (engine->broken));
-  pool_engine_unlock (engine);
-  pool_dispatcher_run (engine->dispatcher);
+  pool_engine_unlock_and_call_back (engine);
   return ok;
 }
 

@@ -34,8 +34,8 @@ has_room (gpointer data)
  *
  * Puts work for the pool's target into the queue. Its result comes out of [method@Manager.get].
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_QUEUE_FULL, %POOL_ERROR_NOT_STARTED, %POOL_ERROR_CLOSED or
- *   %POOL_ERROR_NO_SUCH_TASK
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_QUEUE_FULL, %POOL_ERROR_NOT_STARTED, %POOL_ERROR_CLOSED,
+ *   %POOL_ERROR_NO_SUCH_TASK or, if the pool is [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */
@@ -47,16 +47,22 @@ pool_manager_put (PoolManager *self, GVariant *args, double timeout, GError **er
   PoolAsyncResult *base;
   PoolArgument argument = { 0 };
   guint n_waiting;
-  gboolean room;
+  gboolean room, interrupted;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
   g_return_val_if_fail (args != NULL, FALSE);
 
   sunk = g_variant_ref_sink (args);
   pool_engine_lock (self->engine);
-  room = pool_engine_wait_locked (self->engine, NULL, has_room, self, pool_engine_deadline (timeout));
+  room = pool_engine_wait_interruptibly_locked (self->engine, NULL, has_room, self,
+                                                pool_engine_deadline (timeout), &interrupted);
   n_waiting = self->engine->ledger.n_records;
   pool_engine_unlock (self->engine);
+  if (interrupted)
+    {
+      pool_engine_explain_interruption (error);
+      return FALSE;
+    }
   if (!room)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_QUEUE_FULL,
@@ -91,6 +97,24 @@ typedef struct
   GDestroyNotify destroy;
 } Feeder;
 
+/* Whatever signals come to this thread: they are not meant for it. */
+static gboolean
+put_whole (PoolManager *self, GVariant *item, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  while (!pool_manager_put (self, item, -1, &local_error))
+    {
+      if (!g_error_matches (local_error, POOL_ERROR, POOL_ERROR_INTERRUPTED))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      g_clear_error (&local_error);
+    }
+  return TRUE;
+}
+
 static gpointer
 feed (gpointer data)
 {
@@ -104,7 +128,7 @@ feed (gpointer data)
 
       if (item != NULL)
         g_variant_take_ref (item);
-      if (item == NULL || !pool_manager_put (self, item, -1, &error))
+      if (item == NULL || !put_whole (self, item, &error))
         {
           if (error != NULL)
             g_debug ("put_async ended: %s", error->message);
@@ -202,22 +226,25 @@ feeder_ended (gpointer data)
  *
  * Waits until [method@Manager.put_async] has put all its items.
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_WAIT_TIMED_OUT
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_WAIT_TIMED_OUT or, if the pool is [property@Manager:interruptible],
+ *   %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */
 gboolean
 pool_manager_join_async (PoolManager *self, double timeout, GError **error)
 {
-  gboolean ended;
+  gboolean ended, interrupted;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), FALSE);
 
   pool_engine_lock (self->engine);
-  ended = pool_engine_wait_locked (self->engine, NULL, feeder_ended, self,
-                                   pool_engine_deadline (timeout));
+  ended = pool_engine_wait_interruptibly_locked (self->engine, NULL, feeder_ended, self,
+                                                 pool_engine_deadline (timeout), &interrupted);
   pool_engine_unlock (self->engine);
-  if (!ended)
+  if (interrupted)
+    pool_engine_explain_interruption (error);
+  else if (!ended)
     g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT,
                  "Items were still being put after %g s", timeout);
   return ended;
@@ -291,7 +318,8 @@ open_result (PoolManager *self, PoolAsyncResult *result, GError **error)
  * [property@Manager:ordered] is set, else of any that has ended.
  *
  * Returns: (transfer full): the value; %NULL with the item's own error, %POOL_ERROR_QUEUE_EMPTY if none was ready in
- *   time, %POOL_ERROR_NOTHING_PUT if none is to come, or %POOL_ERROR_WORKERS_GONE if no worker is left
+ *   time, %POOL_ERROR_NOTHING_PUT if none is to come, %POOL_ERROR_WORKERS_GONE if no worker is left, or, if the pool is
+ *   [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */
@@ -299,18 +327,22 @@ GVariant *
 pool_manager_get (PoolManager *self, double timeout, GError **error)
 {
   g_autoptr (PoolAsyncResult) result = NULL;
+  gboolean interrupted;
   GList *link;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
   pool_engine_lock (self->engine);
-  pool_engine_wait_locked (self->engine, NULL, can_get, self, pool_engine_deadline (timeout));
+  pool_engine_wait_interruptibly_locked (self->engine, NULL, can_get, self,
+                                         pool_engine_deadline (timeout), &interrupted);
   link = next_ready (self);
   if (link != NULL)
     {
       result = link->data;
       g_queue_delete_link (&self->queue.results, link);
     }
+  else if (interrupted)
+    pool_engine_explain_interruption (error);
   else
     explain_nothing (self, self->queue.results.head != NULL || self->queue.feeding, error);
   pool_engine_unlock (self->engine);
@@ -349,7 +381,8 @@ find_failed (PoolManager *self)
  * Waits for everything that was put and takes all results, in the order of [method@Manager.put]. If an item failed, its
  * error is given, only that item is taken, and the call can be made again for the others.
  *
- * Returns: (transfer full): an array of type `av`, empty if nothing was put; %NULL with an item's error
+ * Returns: (transfer full): an array of type `av`, empty if nothing was put; %NULL with an item's error or, if the pool is
+ *   [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */
@@ -360,19 +393,20 @@ pool_manager_get_all (PoolManager *self, GError **error)
   GQueue results = G_QUEUE_INIT;
   GVariantBuilder builder;
   PoolAsyncResult *result;
+  gboolean interrupted;
   GList *link;
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
   pool_engine_lock (self->engine);
-  pool_engine_wait_locked (self->engine, NULL, all_done, self, -1);
-  link = find_failed (self);
+  pool_engine_wait_interruptibly_locked (self->engine, NULL, all_done, self, -1, &interrupted);
+  link = interrupted ? NULL : find_failed (self);
   if (link != NULL)
     {
       failed = link->data;
       g_queue_delete_link (&self->queue.results, link);
     }
-  else
+  else if (!interrupted)
     {
       results = self->queue.results;
       g_queue_init (&self->queue.results);
@@ -380,6 +414,11 @@ pool_manager_get_all (PoolManager *self, GError **error)
   pool_engine_unlock (self->engine);
   if (failed != NULL)
     return open_result (self, failed, error);
+  if (interrupted)
+    {
+      pool_engine_explain_interruption (error);
+      return NULL;
+    }
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
   while ((result = g_queue_pop_head (&results)) != NULL)

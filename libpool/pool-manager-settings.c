@@ -45,6 +45,8 @@ enum
   PROP_IDLE_TIME,
   PROP_REPORT_TASKS,
   PROP_STATISTICS,
+  PROP_CALLBACK_GRACE,
+  PROP_INTERRUPTIBLE,
   N_PROPS
 };
 
@@ -112,6 +114,12 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_STATISTICS:
       g_value_set_boolean (value, settings->statistics);
       break;
+    case PROP_CALLBACK_GRACE:
+      g_value_set_double (value, settings->callback_grace);
+      break;
+    case PROP_INTERRUPTIBLE:
+      g_value_set_boolean (value, settings->interruptible);
+      break;
     default:
       break;
     }
@@ -177,6 +185,12 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_STATISTICS:
       settings->statistics = g_value_get_boolean (value);
+      break;
+    case PROP_CALLBACK_GRACE:
+      settings->callback_grace = g_value_get_double (value);
+      break;
+    case PROP_INTERRUPTIBLE:
+      settings->interruptible = g_value_get_boolean (value);
       break;
     default:
       return FALSE;
@@ -682,11 +696,44 @@ install_limits (void)
   properties[PROP_STATISTICS] = g_param_spec_boolean ("statistics", NULL, NULL, FALSE, flags);
 }
 
+static void
+install_waiting (void)
+{
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * PoolManager:callback-grace:
+   *
+   * How long callbacks and signals wait, in seconds, for their main context to be iterated before the pool's thread calls them; 0:
+   * it calls them at once if nobody owns the context. Those of a context that a main loop runs come from there, however long that
+   * takes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CALLBACK_GRACE] = g_param_spec_double ("callback-grace", NULL, NULL, 0, 3600, 0.05, flags);
+
+  /**
+   * PoolManager:interruptible:
+   *
+   * Whether a wait in whose sleep a signal handler ran returns early, with %POOL_ERROR_INTERRUPTED, so that the program can act
+   * on the signal and wait again: [method@AsyncResult.wait], [method@AsyncResult.get], [method@AsyncResult.get_bytes],
+   * [method@Stream.take], [method@ResultIterator.next], [method@Manager.join], [method@Manager.join_async],
+   * [method@Manager.put], [method@Manager.get] and [method@Manager.get_all]. Nothing is lost by that: what is waited for comes to
+   * the next wait. Calls that submit and wait in one ([method@Manager.apply], [method@Manager.map]) go on waiting. It may
+   * report an interruption that was none; and a signal that comes just before the wait falls asleep does not end it, so who
+   * must see every signal waits for a limited time.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_INTERRUPTIBLE] = g_param_spec_boolean ("interruptible", NULL, NULL, FALSE, flags);
+}
+
 void
 pool_manager_install_properties (GObjectClass *klass)
 {
   install_settings ();
   install_limits ();
+  install_waiting ();
   g_object_class_install_properties (klass, N_PROPS, properties);
   pool_manager_install_statistics (klass);
 }

@@ -99,7 +99,7 @@ install_task_signals (void)
   /**
    * PoolManager::timeout:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    * @soft: whether it is the soft limit
    * @limit: the limit in seconds
    *
@@ -112,7 +112,7 @@ install_task_signals (void)
   /**
    * PoolManager::timeout-set:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    * @soft: the soft limit in seconds, or 0
    * @timeout: the hard limit in seconds, or 0
    *
@@ -125,7 +125,7 @@ install_task_signals (void)
   /**
    * PoolManager::timeout-cancel:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    *
    * A task that has time limits has ended before the hard one was over. Emitted if [property@Manager:report-tasks] is set.
    *
@@ -136,7 +136,7 @@ install_task_signals (void)
   /**
    * PoolManager::task-accepted:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    * @worker: the worker
    *
    * A worker has started a call, or a chunk of a map. Emitted if [property@Manager:report-tasks] is set.
@@ -148,7 +148,7 @@ install_task_signals (void)
   /**
    * PoolManager::task-done:
    * @self: the pool
-   * @result: the call, which is ready
+   * @result: (nullable): the call, which is ready; %NULL if it is one of a [class@Stream]
    * @worker: (nullable): the worker that ended it
    *
    * A call has ended, well or badly. Emitted if [property@Manager:report-tasks] is set.
@@ -160,7 +160,7 @@ install_task_signals (void)
   /**
    * PoolManager::task-lost:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    * @worker: (nullable): the worker, as it is now
    *
    * A worker died over a call, or an item of a map, that will not be tried again: it fails with %POOL_ERROR_WORKER_LOST.
@@ -172,7 +172,7 @@ install_task_signals (void)
   /**
    * PoolManager::task-retried:
    * @self: the pool
-   * @result: the call
+   * @result: (nullable): the call; %NULL if it is one of a [class@Stream]
    * @worker: (nullable): the worker, as it is now
    *
    * A worker died over a call, or an item of a map, which is run again.

@@ -33,6 +33,17 @@
  */
 G_DEFINE_FINAL_TYPE (PoolManager, pool_manager, G_TYPE_OBJECT)
 
+/* Whatever signals come: what was submitted is to be done first. */
+static void
+join_whole (PoolManager *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  while (!pool_engine_join (self->engine, -1, &error) &&
+         g_error_matches (error, POOL_ERROR, POOL_ERROR_INTERRUPTED))
+    g_clear_error (&error);
+}
+
 static void
 pool_manager_dispose (GObject *object)
 {
@@ -40,7 +51,7 @@ pool_manager_dispose (GObject *object)
 
   if (!self->daemon && pool_manager_get_state (self) == POOL_STATE_RUN &&
       pool_manager_close (self, NULL))
-    pool_manager_join (self, -1, NULL);
+    join_whole (self);
   pool_engine_abandon (self->engine);
   pool_engine_stop_trace (self->engine, NULL);
   pool_manager_queue_clear (self);
@@ -220,7 +231,8 @@ pool_manager_terminate (PoolManager *self, GError **error)
  *
  * Waits until all workers are gone.
  *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if the pool runs, or %POOL_ERROR_WAIT_TIMED_OUT
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if the pool runs, %POOL_ERROR_WAIT_TIMED_OUT or, if the pool is
+ *   [property@Manager:interruptible], %POOL_ERROR_INTERRUPTED
  *
  * Since: 1.0
  */

@@ -126,6 +126,8 @@ PoolResultIterator *pool_manager_imap_lazy (PoolManager *self, const char *task,
                                             gboolean ordered, guint chunksize, PoolNextFunc next,
                                             gpointer user_data, GDestroyNotify destroy,
                                             GError **error);
+POOL_AVAILABLE_IN_ALL
+PoolStream *pool_manager_open_stream (PoolManager *self, const char *task, GError **error);
 
 /* a work queue with the pool's target */
 POOL_AVAILABLE_IN_ALL

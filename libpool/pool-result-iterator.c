@@ -188,15 +188,17 @@ static gboolean
 wait_ready (PoolResultIterator *self, double timeout, GError **error)
 {
   PoolEngine *engine = self->manager->engine;
-  gboolean ready;
+  gboolean ready, interrupted;
 
   if (is_ready (self))
     return TRUE;
   pool_engine_lock (engine);
-  ready = pool_engine_wait_locked (engine, NULL, is_ready, self, pool_engine_deadline (timeout));
-  pool_engine_unlock (engine);
-  pool_dispatcher_run (engine->dispatcher);
-  if (!ready)
+  ready = pool_engine_wait_interruptibly_locked (engine, NULL, is_ready, self,
+                                                 pool_engine_deadline (timeout), &interrupted);
+  pool_engine_unlock_and_call_back (engine);
+  if (interrupted)
+    pool_engine_explain_interruption (error);
+  else if (!ready)
     g_set_error (error, POOL_ERROR, POOL_ERROR_WAIT_TIMED_OUT, "No result came within %g s", timeout);
   return ready;
 }
@@ -259,7 +261,8 @@ take (PoolResultIterator *self, gboolean *end, GError **error)
  * Takes the next result. After an error, other than the end of the pool, the iteration goes on with the next item.
  *
  * Returns: (transfer full) (nullable): the value; %NULL without an error at the end; %NULL with the item's error, the
- *   error of the source of the items, or %POOL_ERROR_WAIT_TIMED_OUT
+ *   error of the source of the items, %POOL_ERROR_WAIT_TIMED_OUT, or %POOL_ERROR_INTERRUPTED if the pool is
+ *   [property@Manager:interruptible]
  *
  * Since: 1.0
  */

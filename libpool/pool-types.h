@@ -13,6 +13,7 @@ typedef struct _PoolAsyncResult PoolAsyncResult;
 typedef struct _PoolApplyResult PoolApplyResult;
 typedef struct _PoolMapResult PoolMapResult;
 typedef struct _PoolResultIterator PoolResultIterator;
+typedef struct _PoolStream PoolStream;
 typedef struct _PoolWorkerInfo PoolWorkerInfo;
 
 /**

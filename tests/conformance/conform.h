@@ -36,6 +36,8 @@ void conform_add_size (void);
 void conform_add_logs (void);
 void conform_add_memory (void);
 void conform_add_statistics (void);
+void conform_add_stream (void);
+void conform_add_waits (void);
 
 /* a pool with settings, started */
 PoolManager *conform_started_with (const char *property, ...) G_GNUC_NULL_TERMINATED;

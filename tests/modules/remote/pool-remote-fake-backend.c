@@ -371,11 +371,14 @@ remote_fake_wait (PoolBackend *backend, guint kicks, gint64 timeout)
   RemoteFake *self = (RemoteFake *) backend;
   struct pollfd fds[2] = { { self->timer_fd, POLLIN, 0 }, { self->kick_fd, POLLIN, 0 } };
   const struct timespec time = { timeout / 1000000000, timeout % 1000000000 };
+  gboolean interrupted = FALSE;
   eventfd_t count;
 
   if (remote_fake_get_kicks (backend) == kicks)
-    ppoll (fds, 2, timeout < 0 ? NULL : &time, NULL);
+    interrupted = ppoll (fds, 2, timeout < 0 ? NULL : &time, NULL) < 0 && errno == EINTR;
   eventfd_read (self->kick_fd, &count);
+  /* the pump is to know that a handler ran */
+  errno = interrupted ? EINTR : 0;
 }
 
 /* --- the type --- */
