@@ -11,6 +11,11 @@ from gi.repository import GLib  # noqa: E402
 
 native = get_introspection_module('Pool')
 
+# Python's own classes have the same names; those of the library are to be made first, or its objects would be wrapped as
+# Python's
+for _name in 'AsyncResult', 'ApplyResult', 'MapResult', 'Manager', 'WorkerInfo':
+    getattr(native, _name)
+
 Error = native.Error
 State = native.State
 POOL_DOMAIN = GLib.quark_to_string(native.error_quark())
