@@ -22,7 +22,8 @@
 static PoolDownReason
 why_down (PoolForkBackend *self, const PoolForkWorker *info, const PoolControlMessage *message)
 {
-  if (message->type == POOL_CONTROL_FAILED)
+  /* a fork function that fails after the fork has made one that was up for a moment: that counts as a death */
+  if (message->type == POOL_CONTROL_FAILED && !info->up)
     return POOL_DOWN_REASON_NOT_STARTED;
   if (info->up && pool_fork_backend_ran_out_of_memory (self, message))
     return POOL_DOWN_REASON_OUT_OF_MEMORY;
