@@ -49,9 +49,8 @@ submit_bytes (PoolManager *self, const char *task, const guint8 *data, gsize siz
                                    options, callback);
 }
 
-/* With a callback the result is the callback's; without, the caller's. */
-static gpointer
-give (gpointer result, GAsyncReadyCallback callback)
+gpointer
+pool_manager_give (gpointer result, GAsyncReadyCallback callback)
 {
   if (callback == NULL)
     return result;
@@ -120,7 +119,7 @@ pool_manager_apply_async (PoolManager *self, const char *task, GVariant *args,
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
-  return give (submit_value (self, task, args, options, &call), callback);
+  return pool_manager_give (submit_value (self, task, args, options, &call), callback);
 }
 
 static PoolAsyncResult *
@@ -141,8 +140,8 @@ finish_value (PoolManager *self, GAsyncResult *result, gpointer tag, GError **er
   return checked != NULL ? pool_async_result_get (checked, 0, error) : NULL;
 }
 
-static GBytes *
-finish_bytes (PoolManager *self, GAsyncResult *result, gpointer tag, GError **error)
+GBytes *
+pool_manager_finish_bytes (PoolManager *self, GAsyncResult *result, gpointer tag, GError **error)
 {
   PoolAsyncResult *checked = check_finish (self, result, tag);
 
@@ -223,7 +222,7 @@ pool_manager_apply_bytes_async (PoolManager *self, const char *task, const guint
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
-  return give (submit_bytes (self, task, data, size, options, &call), callback);
+  return pool_manager_give (submit_bytes (self, task, data, size, options, &call), callback);
 }
 
 /**
@@ -241,7 +240,7 @@ pool_manager_apply_bytes_async (PoolManager *self, const char *task, const guint
 GBytes *
 pool_manager_apply_bytes_finish (PoolManager *self, GAsyncResult *result, GError **error)
 {
-  return finish_bytes (self, result, pool_manager_apply_bytes_async, error);
+  return pool_manager_finish_bytes (self, result, pool_manager_apply_bytes_async, error);
 }
 
 /* --- maps --- */
@@ -344,7 +343,7 @@ pool_manager_map_async (PoolManager *self, const char *task, GVariant *items, gu
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
 
-  return give (submit_map (self, task, items, FALSE, chunksize, &call), callback);
+  return pool_manager_give (submit_map (self, task, items, FALSE, chunksize, &call), callback);
 }
 
 /**
@@ -392,7 +391,7 @@ pool_manager_starmap_async (PoolManager *self, const char *task, GVariant *items
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
 
-  return give (submit_map (self, task, items, TRUE, chunksize, &call), callback);
+  return pool_manager_give (submit_map (self, task, items, TRUE, chunksize, &call), callback);
 }
 
 /**
@@ -482,7 +481,7 @@ pool_manager_map_packed_async (PoolManager *self, const char *task, GBytes *pack
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (packed != NULL, NULL);
 
-  return give (submit_packed (self, task, packed, chunksize, &call), callback);
+  return pool_manager_give (submit_packed (self, task, packed, chunksize, &call), callback);
 }
 
 /**
@@ -500,7 +499,7 @@ pool_manager_map_packed_async (PoolManager *self, const char *task, GBytes *pack
 GBytes *
 pool_manager_map_packed_finish (PoolManager *self, GAsyncResult *result, GError **error)
 {
-  return finish_bytes (self, result, pool_manager_map_packed_async, error);
+  return pool_manager_finish_bytes (self, result, pool_manager_map_packed_async, error);
 }
 
 /* --- lazily --- */
