@@ -4,6 +4,8 @@
 #define POOL_INSIDE
 #include "pool-apply-result.h"
 #include "pool-async-result.h"
+#include "pool-block.h"
+#include "pool-bytes.h"
 #include "pool-call-options.h"
 #include "pool-enum-types.h"
 #include "pool-error.h"

@@ -3,6 +3,7 @@
 
 #include "pool-apply-result-private.h"
 
+#include "pool-block-private.h"
 #include "pool-call-options-private.h"
 #include "pool-error.h"
 #include "pool-packed-private.h"
@@ -240,6 +241,13 @@ submit_locked (PoolApplyResult *self, const char *task, const PoolArgument *argu
     return FALSE;
   if (G_UNLIKELY (self->record.flags & POOL_CALL_CAPTURE) && !check_capture (engine, error))
     return FALSE;
+  if (argument->block != NULL)
+    {
+      if (!pool_block_give_locked (argument->block, engine, &self->record, error))
+        return FALSE;
+      pool_engine_submit_locked (engine, &self->parent_instance.job, &self->record);
+      return TRUE;
+    }
 
   size = argument_size (argument);
   data = pool_engine_alloc_payload (engine, &self->record, size);

@@ -212,7 +212,10 @@ struct _PoolBackendClass
   void (*retire_worker) (PoolBackend *self, guint worker);
   void (*kill_worker) (PoolBackend *self, guint worker, int signum);
 
-  /* Memory for arguments of @size bytes that need no further copy; or NULL. */
+  /*
+   * Memory for arguments of @size bytes that need no further copy; or NULL. What a PoolBlock has of it may come back after
+   * finish().
+   */
   guint8 *(*alloc_payload) (PoolBackend *self, gsize size);
   void (*free_payload) (PoolBackend *self, guint8 *payload);
   /* Makes a payload the caller's own; freed with the bytes, by any thread, also after the backend is gone. */

@@ -287,6 +287,7 @@ void pool_engine_scale_down_locked (PoolEngine *self, gint64 now);
 void pool_engine_replace_stale_locked (PoolEngine *self);
 
 /* tasks (pool-engine.c); with the lock held */
+guint8 *pool_engine_alloc_memory (PoolEngine *self, gsize size, guint8 *owner);
 guint8 *pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size);
 void pool_engine_free_payload (PoolEngine *self, PoolRecord *record);
 GBytes *pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result);

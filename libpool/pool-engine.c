@@ -174,6 +174,24 @@ pool_engine_unlock_and_call_back (PoolEngine *self)
 
 /* --- payloads --- */
 
+/*
+ * Memory for @size bytes of argument: the backend's, or the heap's. NULL: there is none. @owner: as PoolRecord says whose
+ * a payload is.
+ */
+guint8 *
+pool_engine_alloc_memory (PoolEngine *self, gsize size, guint8 *owner)
+{
+  PoolBackendClass *klass = self->backend != NULL ? POOL_BACKEND_GET_CLASS (self->backend) : NULL;
+  guint8 *data = klass != NULL && klass->alloc_payload != NULL
+                     ? klass->alloc_payload (self->backend, size)
+                     : NULL;
+
+  *owner = data != NULL ? 2 : 1;
+  if (data == NULL && (data = g_try_malloc (size)) == NULL)
+    *owner = 0;
+  return data;
+}
+
 /* Where to write @size bytes of argument: in the record, in the backend's memory, or on the heap. NULL: nowhere. */
 guint8 *
 pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size)
@@ -182,16 +200,7 @@ pool_engine_alloc_payload (PoolEngine *self, PoolRecord *record, gsize size)
 
   record->owns_payload = 0;
   if (size > POOL_RECORD_INLINE)
-    {
-      PoolBackendClass *klass = self->backend != NULL ? POOL_BACKEND_GET_CLASS (self->backend) : NULL;
-
-      data = klass != NULL && klass->alloc_payload != NULL
-                 ? klass->alloc_payload (self->backend, size)
-                 : NULL;
-      record->owns_payload = data != NULL ? 2 : 1;
-      if (data == NULL && (data = g_try_malloc (size)) == NULL)
-        record->owns_payload = 0;
-    }
+    data = pool_engine_alloc_memory (self, size, &record->owns_payload);
   record->data = data;
   record->size = size;
   return data;

@@ -50,9 +50,8 @@ submit_bytes (PoolManager *self, const char *task, const guint8 *data, gsize siz
                                    options, callback);
 }
 
-/* With a callback the result is the callback's; without, the caller's. */
-static gpointer
-give (gpointer result, GAsyncReadyCallback callback)
+gpointer
+pool_manager_give (gpointer result, GAsyncReadyCallback callback)
 {
   if (callback == NULL)
     return result;
@@ -121,7 +120,7 @@ pool_manager_apply_async (PoolManager *self, const char *task, GVariant *args,
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
-  return give (submit_value (self, task, args, options, &call), callback);
+  return pool_manager_give (submit_value (self, task, args, options, &call), callback);
 }
 
 static PoolAsyncResult *
@@ -142,8 +141,8 @@ finish_value (PoolManager *self, GAsyncResult *result, gpointer tag, GError **er
   return checked != NULL ? pool_async_result_get (checked, 0, error) : NULL;
 }
 
-static GBytes *
-finish_bytes (PoolManager *self, GAsyncResult *result, gpointer tag, GError **error)
+GBytes *
+pool_manager_finish_bytes (PoolManager *self, GAsyncResult *result, gpointer tag, GError **error)
 {
   PoolAsyncResult *checked = check_finish (self, result, tag);
 
@@ -224,7 +223,7 @@ pool_manager_apply_bytes_async (PoolManager *self, const char *task, const guint
 
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
 
-  return give (submit_bytes (self, task, data, size, options, &call), callback);
+  return pool_manager_give (submit_bytes (self, task, data, size, options, &call), callback);
 }
 
 /**
@@ -242,7 +241,7 @@ pool_manager_apply_bytes_async (PoolManager *self, const char *task, const guint
 GBytes *
 pool_manager_apply_bytes_finish (PoolManager *self, GAsyncResult *result, GError **error)
 {
-  return finish_bytes (self, result, pool_manager_apply_bytes_async, error);
+  return pool_manager_finish_bytes (self, result, pool_manager_apply_bytes_async, error);
 }
 
 /* --- maps --- */
@@ -345,7 +344,7 @@ pool_manager_map_async (PoolManager *self, const char *task, GVariant *items, gu
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
 
-  return give (submit_map (self, task, items, FALSE, chunksize, &call), callback);
+  return pool_manager_give (submit_map (self, task, items, FALSE, chunksize, &call), callback);
 }
 
 /**
@@ -393,7 +392,7 @@ pool_manager_starmap_async (PoolManager *self, const char *task, GVariant *items
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (items != NULL, NULL);
 
-  return give (submit_map (self, task, items, TRUE, chunksize, &call), callback);
+  return pool_manager_give (submit_map (self, task, items, TRUE, chunksize, &call), callback);
 }
 
 /**
@@ -483,7 +482,7 @@ pool_manager_map_packed_async (PoolManager *self, const char *task, GBytes *pack
   g_return_val_if_fail (POOL_IS_MANAGER (self), NULL);
   g_return_val_if_fail (packed != NULL, NULL);
 
-  return give (submit_packed (self, task, packed, chunksize, &call), callback);
+  return pool_manager_give (submit_packed (self, task, packed, chunksize, &call), callback);
 }
 
 /**
@@ -501,7 +500,7 @@ pool_manager_map_packed_async (PoolManager *self, const char *task, GBytes *pack
 GBytes *
 pool_manager_map_packed_finish (PoolManager *self, GAsyncResult *result, GError **error)
 {
-  return finish_bytes (self, result, pool_manager_map_packed_async, error);
+  return pool_manager_finish_bytes (self, result, pool_manager_map_packed_async, error);
 }
 
 /* --- lazily --- */

@@ -37,6 +37,10 @@ struct _PoolManager
 
 /* The task that a call names, or the pool's target. */
 const char *pool_manager_get_task (PoolManager *self, const char *task);
+/* With a callback the result is the callback's; without, the caller's. */
+gpointer pool_manager_give (gpointer result, GAsyncReadyCallback callback);
+/* of the method that @tag is, when its callback was called */
+GBytes *pool_manager_finish_bytes (PoolManager *self, GAsyncResult *result, gpointer tag, GError **error);
 void pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec);
 void pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec);
 void pool_manager_install_properties (GObjectClass *klass);

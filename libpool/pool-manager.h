@@ -77,6 +77,14 @@ PoolApplyResult *pool_manager_apply_bytes_async (PoolManager *self, const char *
                                                  GAsyncReadyCallback callback, gpointer user_data);
 POOL_AVAILABLE_IN_ALL
 GBytes *pool_manager_apply_bytes_finish (PoolManager *self, GAsyncResult *result, GError **error);
+POOL_AVAILABLE_IN_ALL
+PoolBlock *pool_manager_reserve (PoolManager *self, gsize size, GError **error);
+POOL_AVAILABLE_IN_ALL
+PoolApplyResult *pool_manager_apply_block_async (PoolManager *self, const char *task, PoolBlock *block,
+                                                 PoolCallOptions *options, GCancellable *cancellable,
+                                                 GAsyncReadyCallback callback, gpointer user_data);
+POOL_AVAILABLE_IN_ALL
+GBytes *pool_manager_apply_block_finish (PoolManager *self, GAsyncResult *result, GError **error);
 
 /* many calls */
 POOL_AVAILABLE_IN_ALL

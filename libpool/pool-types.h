@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 typedef struct _PoolManager PoolManager;
 typedef struct _PoolTask PoolTask;
+typedef struct _PoolBlock PoolBlock;
 typedef struct _PoolCallOptions PoolCallOptions;
 typedef struct _PoolAsyncResult PoolAsyncResult;
 typedef struct _PoolApplyResult PoolApplyResult;

@@ -5,6 +5,7 @@
     test-introspection.py Pool-1.gir
 """
 
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -296,6 +297,89 @@ def packed_map_with_a_python_function():
     assert unpack(results.get_data()) == [item[::-1] for item in items]
     pool.close()
     pool.join(30)
+
+
+def look(address, size, writable=False):
+    """Memory by its address: no copy of it."""
+    view = ctypes.pythonapi.PyMemoryView_FromMemory
+    view.restype = ctypes.py_object
+    view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+    return view(address, size, 0x200 if writable else 0x100)
+
+
+def content_of(data):
+    """A copy, as the memory is there no longer than the bytes are"""
+    address, size = Pool.bytes_get_address(data), data.get_size()
+    return bytes(look(address, size)) if size else b''
+
+
+def reserve(pool, content):
+    block = pool.reserve(len(content))
+    assert block.get_size() == len(content) and block.get_address()
+    look(block.get_address(), len(content), writable=True)[:] = content
+    return block
+
+
+CONTENTS = [b'x', bytes(range(256)) * 256, os.urandom(3 << 20)]
+
+
+@tap.test
+def memory_function_on_threads():
+    located = []
+
+    def turn(task, address, size, *_):
+        located.append(task.locate_argument())
+        place = task.reserve_reply_address(size)
+        look(place, size, writable=True)[:] = look(address, size)[::-1]
+        return True
+
+    pool = Pool.Manager(backend='threads', processes=2)
+    pool.register_memory('turn', turn)
+    pool.start()
+    for content in CONTENTS:
+        result = pool.apply_block_async('turn', reserve(pool, content), None, None, None)
+        assert content_of(result.get_bytes(30)) == content[::-1]
+        assert content_of(pool.apply_bytes('turn', content, None, None)) == content[::-1]
+    items = [content[:1000] for content in CONTENTS]
+    results = pool.map_packed('turn', pack(items), 0, None)
+    assert unpack(results.get_data()) == [item[::-1] for item in items]
+    assert set(located) == {(False, -1, 0)}, located
+    pool.close()
+    pool.join(30)
+
+
+@on_each_backend
+def blocks(backend):
+    pool_error(Pool.Error.NOT_STARTED, Pool.Manager(backend=backend).reserve, 10)
+    with running(backend) as pool:
+        for content in CONTENTS:
+            block = reserve(pool, content)
+            result = pool.apply_block_async('conform.bytes-echo', block, None, None, None)
+            assert block.get_address() == 0 == block.get_size()
+            assert content_of(result.get_bytes(30)) == content
+            again = pool.apply_block_async('conform.bytes-echo', block, None, None, None)
+            pool_error(Pool.Error.INVALID_ARGUMENT, again.get_bytes, 30)
+        empty = pool.apply_block_async('conform.bytes-echo', pool.reserve(0), None, None, None)
+        assert content_of(empty.get_bytes(30)) == b''
+        dropped = reserve(pool, CONTENTS[2])
+    assert look(dropped.get_address(), dropped.get_size()) == CONTENTS[2]
+
+
+@tap.test
+def block_with_a_callback():
+    got = []
+    loop = GLib.MainLoop()
+
+    def on_result(source, result):
+        got.append(source.apply_block_finish(result).get_data())
+        loop.quit()
+
+    with running('fork') as pool:
+        pool.apply_block_async('conform.bytes-copy', reserve(pool, CONTENTS[1]), None, None, on_result)
+        guard = GLib.timeout_add_seconds(30, loop.quit)
+        loop.run()
+        GLib.source_remove(guard) if got else None
+    assert got == [CONTENTS[1]]
 
 
 @on_each_backend

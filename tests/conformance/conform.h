@@ -25,6 +25,7 @@ void conform_end (PoolManager *pool);
 void conform_await_fds (Fixture *fixture);
 void conform_add (const char *name, void (*func) (Fixture *fixture, gconstpointer data));
 
+void conform_add_blocks (void);
 void conform_add_calls (void);
 void conform_add_maps (void);
 void conform_add_queue (void);

@@ -199,6 +199,32 @@ bytes_copy (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, 
   return TRUE;
 }
 
+/* y: the worker can map its argument, and finds it there; n: it cannot */
+static gboolean
+bytes_locate (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
+{
+  guint64 offset, start;
+  int fd;
+  guint8 *mapped;
+  gboolean same;
+
+  if (!pool_task_locate_argument (task, &fd, &offset))
+    {
+      pool_task_reply (task, (const guint8 *) "n", 1);
+      return TRUE;
+    }
+  start = offset / 4096 * 4096;
+  mapped = mmap (NULL, offset - start + size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, start);
+  if (mapped == MAP_FAILED)
+    return FALSE;
+  same = memcmp (mapped + (offset - start), data, size) == 0;
+  mapped[offset - start]++;
+  same = same && mapped[offset - start] != data[0];
+  munmap (mapped, offset - start + size);
+  pool_task_reply (task, (const guint8 *) (same ? "y" : "x"), 1);
+  return TRUE;
+}
+
 static gboolean
 bytes_twice (PoolTask *task, const guint8 *data, gsize size, gpointer user_data, GError **error)
 {
@@ -758,6 +784,7 @@ POOL_DEFINE_TASK_MODULE (module)
   pool_task_module_add (module, "nested", "a pool in a task", nested);
   pool_task_module_add_bytes (module, "bytes-echo", "its argument", bytes_echo);
   pool_task_module_add_bytes (module, "bytes-copy", "a copy of its argument", bytes_copy);
+  pool_task_module_add_bytes (module, "bytes-locate", "maps its argument", bytes_locate);
   pool_task_module_add_bytes (module, "bytes-late", "100,000 bytes after 5 ms", bytes_late);
   pool_task_module_add_bytes (module, "bytes-twice", "of a number", bytes_twice);
   pool_task_module_add_batch (module, "batch-echo", "its items", batch_echo);

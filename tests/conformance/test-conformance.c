@@ -185,6 +185,7 @@ main (int argc, char **argv)
   conform_add_size ();
   conform_add_logs ();
   conform_add_memory ();
+  conform_add_blocks ();
   conform_add_statistics ();
   conform_add_stream ();
   conform_add_waits ();
