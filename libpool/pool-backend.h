@@ -118,6 +118,7 @@ typedef struct
   gpointer fork_data;
   PoolThreadFunc thread_func;
   gpointer thread_data;
+  gboolean keep_descriptors; /* workers that are forked from the program keep what it has open */
   const char *const *worker_command; /* the program of exec'd workers, an absolute path, and its first arguments */
 } PoolBackendConfig;
 

@@ -249,6 +249,19 @@ failed_start (PoolEngine *self, const PoolBackendExit *exit)
   pool_engine_break (self, error);
 }
 
+/* The pool is one that gets smaller with each worker that dies. */
+static void
+do_without_worker (PoolEngine *self, const char *how)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (--self->n_wanted > 0)
+    return;
+  error = g_error_new (POOL_ERROR, POOL_ERROR_WORKERS_GONE,
+                       "No worker is left, and the pool does not replace them; the last one: %s", how);
+  pool_engine_break (self, error);
+}
+
 /* @counts: it was not the pool that ended it */
 static void
 replace_worker (PoolEngine *self, gboolean counts, const char *how)
@@ -257,6 +270,11 @@ replace_worker (PoolEngine *self, gboolean counts, const char *how)
 
   if (self->stopping || self->state > POOL_STATE_CLOSE)
     return;
+  if (counts && self->settings.leave_dead)
+    {
+      do_without_worker (self, how);
+      return;
+    }
   if (!counts || restart_allowed (self))
     {
       pool_engine_fill_up_locked (self);

@@ -36,6 +36,7 @@ typedef struct
   GDestroyNotify fork_destroy, thread_destroy; /* of the data of the backend's functions */
   double callback_grace;  /* seconds that callbacks wait for their context to be iterated */
   gboolean interruptible; /* a wait ends when a signal handler has run */
+  gboolean leave_dead; /* workers that die are not replaced */
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */

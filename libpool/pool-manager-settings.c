@@ -47,6 +47,8 @@ enum
   PROP_STATISTICS,
   PROP_CALLBACK_GRACE,
   PROP_INTERRUPTIBLE,
+  PROP_KEEP_DESCRIPTORS,
+  PROP_REPLACE_WORKERS,
   N_PROPS
 };
 
@@ -120,6 +122,12 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_INTERRUPTIBLE:
       g_value_set_boolean (value, settings->interruptible);
       break;
+    case PROP_KEEP_DESCRIPTORS:
+      g_value_set_boolean (value, settings->backend.keep_descriptors);
+      break;
+    case PROP_REPLACE_WORKERS:
+      g_value_set_boolean (value, !settings->leave_dead);
+      break;
     default:
       break;
     }
@@ -191,6 +199,12 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_INTERRUPTIBLE:
       settings->interruptible = g_value_get_boolean (value);
+      break;
+    case PROP_KEEP_DESCRIPTORS:
+      settings->backend.keep_descriptors = g_value_get_boolean (value);
+      break;
+    case PROP_REPLACE_WORKERS:
+      settings->leave_dead = !g_value_get_boolean (value);
       break;
     default:
       return FALSE;
@@ -726,6 +740,28 @@ install_waiting (void)
    * Since: 1.0
    */
   properties[PROP_INTERRUPTIBLE] = g_param_spec_boolean ("interruptible", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:keep-descriptors:
+   *
+   * Whether workers that are forked from the program by a function of its language
+   * ([method@Manager.set_fork_func]) keep the descriptors that it has open, as such a language's own processes do. Others
+   * have none but the standard ones.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KEEP_DESCRIPTORS] =
+      g_param_spec_boolean ("keep-descriptors", NULL, NULL, FALSE, flags);
+
+  /**
+   * PoolManager:replace-workers:
+   *
+   * Whether a worker that dies is replaced. A pool that replaces none gets smaller with each, and fails with
+   * %POOL_ERROR_WORKERS_GONE when there is none left.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REPLACE_WORKERS] = g_param_spec_boolean ("replace-workers", NULL, NULL, TRUE, flags);
 }
 
 void

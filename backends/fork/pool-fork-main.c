@@ -36,6 +36,7 @@ take_host (PoolZygote *zygote, const PoolEngine *engine)
   zygote->named = engine->functions;
   zygote->fork_func = engine->settings.backend.fork_func;
   zygote->fork_data = engine->settings.backend.fork_data;
+  zygote->keeps_fds = engine->settings.backend.keep_descriptors && zygote->fork_func != NULL;
 }
 
 /* argv: … zygote METHOD WORKERS shm control event manager report [COMMAND…] */
@@ -76,7 +77,7 @@ int
 pool_fork_backend_worker_main (PoolBackend *backend, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
-  PoolZygote zygote = { 0 };
+  PoolZygote zygote = { .their_fd = -1 };
   gboolean is_zygote = argc >= 10 && g_str_equal (argv[2], "zygote");
   int status;
 

@@ -73,6 +73,7 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 
   zygote->fork_func = config->fork_func;
   zygote->fork_data = config->fork_data;
+  zygote->keeps_fds = config->keep_descriptors && config->fork_func != NULL;
   /* a thread that a library starts in each child takes on what is blocked: it must not swallow the zygote's SIGCHLD */
   sigfillset (&all);
   pthread_sigmask (SIG_SETMASK, &all, &before);
@@ -287,6 +288,7 @@ pool_fork_backend_start_zygote (PoolForkBackend *self, PoolStartMethod asked, gb
     }
 
   zygote.control_fd = sockets[1];
+  zygote.their_fd = sockets[0];
   zygote.functions = POOL_BACKEND (self)->engine->functions;
   if (again)
     ok = self->from_copy ? copy_zygote (self, &zygote, error) : exec_zygote (self, &zygote, error);

@@ -42,6 +42,7 @@ typedef struct
   Child *children;
   guint n_children, capacity;
   gboolean quitting;
+  int signal_fd;
   PoolBackendChaos chaos; /* from before there were workers, which can write to the header's */
 } Nursery;
 
@@ -222,12 +223,36 @@ keeps_memory (const PoolZygote *zygote)
   return zygote->exec_workers || zygote->fork_func != NULL || zygote->named != NULL;
 }
 
+/* What a worker must not have. */
+static void
+close_worker_fds (Nursery *self)
+{
+  PoolZygote *zygote = self->zygote;
+  int keep[3] = { zygote->event_fd, zygote->report_fd, zygote->event_fd };
+
+  if (zygote->keeps_fds)
+    {
+      close (zygote->control_fd);
+      close (zygote->manager_fd);
+      if (self->signal_fd >= 0)
+        close (self->signal_fd);
+      if (zygote->their_fd >= 0)
+        close (zygote->their_fd);
+      return;
+    }
+  if (keeps_memory (zygote))
+    keep[2] = zygote->shm->fd;
+  else
+    zygote->shm->fd = -1;
+  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
+  close_fds (keep, G_N_ELEMENTS (keep));
+}
+
 static int
 be_worker (gpointer data)
 {
   Birth birth = *(Birth *) data;
   PoolZygote *zygote = birth.nursery->zygote;
-  int keep[3] = { zygote->event_fd, zygote->report_fd, zygote->event_fd };
 
   setpgid (0, 0);
   prctl (PR_SET_CHILD_SUBREAPER, 1);
@@ -235,12 +260,7 @@ be_worker (gpointer data)
   if (getppid () != birth.parent)
     _exit (1); /* it died before the line above */
   unblock_signals ();
-  if (keeps_memory (zygote))
-    keep[2] = zygote->shm->fd;
-  else
-    zygote->shm->fd = -1;
-  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
-  close_fds (keep, G_N_ELEMENTS (keep));
+  close_worker_fds (birth.nursery);
   if (zygote->exec_workers)
     exec_worker (zygote, birth.worker);
   prctl (PR_SET_NAME, "pool-worker");
@@ -520,23 +540,39 @@ clean_standard (void)
     _exit (1);
 }
 
+static void
+close_zygote_fds (PoolZygote *zygote)
+{
+  int keep[5] = { zygote->control_fd, zygote->event_fd, zygote->manager_fd, zygote->report_fd, zygote->shm->fd };
+
+  if (zygote->keeps_fds)
+    {
+      /* as long as it is open here, the end of the manager's is no end */
+      if (zygote->their_fd >= 0)
+        close (zygote->their_fd);
+      zygote->their_fd = -1;
+      return;
+    }
+  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
+  close_fds (keep, G_N_ELEMENTS (keep));
+}
+
 void
 pool_zygote_main (PoolZygote *zygote)
 {
-  Nursery self = { .zygote = zygote, .chaos = zygote->shm->header->chaos };
+  Nursery self = { .zygote = zygote, .signal_fd = -1, .chaos = zygote->shm->header->chaos };
   const PoolControlMessage first = { .type = POOL_CONTROL_SPAWN,
                                      .n = zygote->n_workers,
                                      .incarnation = zygote->incarnation };
-  int keep[5], signal_fd;
 
   become_clean ();
   prctl (PR_SET_NAME, "pool-zygote");
   prctl (PR_SET_CHILD_SUBREAPER, 1);
-  keep[0] = zygote->control_fd = above_standard (zygote->control_fd);
-  keep[1] = zygote->event_fd = above_standard (zygote->event_fd);
-  keep[2] = zygote->manager_fd = above_standard (zygote->manager_fd);
-  keep[3] = zygote->report_fd = above_standard (zygote->report_fd);
-  keep[4] = zygote->shm->fd = above_standard (zygote->shm->fd);
+  zygote->control_fd = above_standard (zygote->control_fd);
+  zygote->event_fd = above_standard (zygote->event_fd);
+  zygote->manager_fd = above_standard (zygote->manager_fd);
+  zygote->report_fd = above_standard (zygote->report_fd);
+  zygote->shm->fd = above_standard (zygote->shm->fd);
   clean_standard ();
   block_sigchld ();
   /* once here rather than in each worker */
@@ -545,10 +581,9 @@ pool_zygote_main (PoolZygote *zygote)
   /* workers first: somebody waits for them, and they close what they must not have themselves */
   spawn (&self, &first);
 
-  qsort (keep, G_N_ELEMENTS (keep), sizeof *keep, compare_ints);
-  close_fds (keep, G_N_ELEMENTS (keep));
-  signal_fd = open_signalfd ();
-  if (signal_fd >= 0)
-    look_after (&self, signal_fd);
+  close_zygote_fds (zygote);
+  self.signal_fd = open_signalfd ();
+  if (self.signal_fd >= 0)
+    look_after (&self, self.signal_fd);
   _exit (0);
 }

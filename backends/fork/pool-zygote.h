@@ -19,6 +19,8 @@ typedef struct
   PoolSandbox sandbox; /* of workers; kept here, as they can write to the memory that they share */
   const char *program; /* to exec */
   const char *const *command; /* to exec instead, with its first arguments; NULL: none */
+  gboolean keeps_fds; /* of the program: only what is the pool's own is closed */
+  int their_fd;       /* the manager's end of the socket, in a child of the program; else -1 */
   PoolForkFunc fork_func;     /* by which workers are forked; NULL: fork() */
   gpointer fork_data;
   /* functions of the program that this process is a copy of; NULL: find them by their names */

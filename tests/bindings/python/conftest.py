@@ -67,12 +67,23 @@ def processes(method):
     made.join()
 
 
+@pytest.fixture(autouse=True, scope='session')
+def first_pool():
+    """What is opened once for all pools."""
+    for kind in 'fork', 'threads':
+        with make(kind) as pool:
+            pool.map(abs, [1])
+        pool.join()
+    yield
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left():
-    """No descriptor, child or thread of a pool that has ended."""
+def nothing_is_left(request):
+    """No descriptor or child of a pool that has ended."""
     gc.collect()
     before = set(os.listdir('/proc/self/fd'))
     yield
+    request.node.funcargs.clear()
     gc.collect()
     until(lambda: not children())
     left = len(os.listdir('/proc/self/fd')) - len(before)

@@ -45,5 +45,5 @@ class Tap:
             self.tell('ok', name)
 
 
-sys.exit(pytest.main(['-p', 'no:cacheprovider', '-p', 'no:terminal', '-q', *sys.argv[1:]],
+sys.exit(pytest.main(['-p', 'no:cacheprovider', '-p', 'no:terminal', *sys.argv[1:]],
                      plugins=[Tap()]))

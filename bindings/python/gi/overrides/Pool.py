@@ -12,15 +12,25 @@ What the library itself has, without this layer, is in ``Pool.native``.
 from ._libpool.errors import (CancelledError, Empty, Full, MaybeEncodingError, OutOfMemoryError, PoolError, RemoteTraceback,
                               RestartFreqExceeded, SoftTimeLimitExceeded, TaskExit, Terminated, TimeLimitExceeded,
                               TimeoutError, WorkerLostError)
+from ._libpool.executor import Executor
 from ._libpool.iterators import IMapIterator, IMapUnorderedIterator
+from ._libpool.joblib_backend import register as register_joblib
+from ._libpool.manager import Manager, PoolProcess
 from ._libpool.native import native
 from ._libpool.pool import MPIPool, Pool, ResilientZPool, ThreadPool, WorkerInfo, ZPool, cpu_count
 from ._libpool.results import ApplyResult, AsyncResult, MapResult
+from ._libpool.shared import Shared, shared
 from ._libpool.worker import current_task
 
 __all__ = [
-    'ApplyResult', 'AsyncResult', 'CancelledError', 'Empty', 'Full', 'IMapIterator', 'IMapUnorderedIterator', 'MPIPool',
-    'MapResult', 'MaybeEncodingError', 'OutOfMemoryError', 'Pool', 'PoolError', 'RemoteTraceback', 'ResilientZPool',
-    'RestartFreqExceeded', 'SoftTimeLimitExceeded', 'TaskExit', 'Terminated', 'ThreadPool', 'TimeLimitExceeded',
-    'TimeoutError', 'WorkerInfo', 'WorkerLostError', 'ZPool', 'cpu_count', 'current_task', 'native',
+    'ApplyResult', 'AsyncResult', 'CancelledError', 'Empty', 'Executor', 'Full', 'IMapIterator',
+    'IMapUnorderedIterator', 'MPIPool', 'Manager', 'MapResult', 'MaybeEncodingError', 'OutOfMemoryError', 'Pool',
+    'PoolError', 'PoolProcess', 'RemoteTraceback', 'ResilientZPool', 'RestartFreqExceeded', 'Shared',
+    'SoftTimeLimitExceeded', 'TaskExit', 'Terminated', 'ThreadPool', 'TimeLimitExceeded', 'TimeoutError',
+    'WorkerInfo', 'WorkerLostError', 'ZPool', 'cpu_count', 'current_task', 'native', 'register_joblib', 'shared',
 ]
+
+# in pickles, too, so that whoever loads one gets the whole
+for _name in __all__:
+    if getattr(globals()[_name], '__module__', '').startswith(__package__):
+        globals()[_name].__module__ = 'gi.repository.Pool'

@@ -85,6 +85,8 @@ def _dump_start(start):
 
 def _register_calls(manager):
     manager.register_memory(worker.CALL_NAME, worker.run_call)
+    # queues, files, sockets of the program are its workers', as multiprocessing has it
+    manager.props.keep_descriptors = True
 
 
 def prepare(manager, method, initializer, initargs, loggers):
@@ -110,7 +112,7 @@ def _worker_command():
     data = multiprocessing.spawn.get_preparation_data('libpool')
     del data['authkey']  # the command line is for all to see
     # nothing is imported before the path is this program's: there may be anything in the working directory
-    code = f'import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()'
+    code = f'import sys; sys.path[:] = {sys.path!r}; import gi.repository.Pool; from {__name__} import main; main()'
     executable = os.path.abspath(os.fsdecode(multiprocessing.spawn.get_executable()))
     return [executable, *multiprocessing.util._args_from_interpreter_flags(), '-c', code, json.dumps(data)]
 
