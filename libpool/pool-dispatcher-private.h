@@ -26,6 +26,8 @@ void pool_dispatcher_expect_run (PoolDispatcher *self);
 gboolean pool_dispatcher_has_pending (PoolDispatcher *self);
 /* changes whenever somebody has run what was pending */
 guint pool_dispatcher_get_turn (PoolDispatcher *self);
+/* how often something was pushed */
+guint pool_dispatcher_get_n_pushed (PoolDispatcher *self);
 /* runs what is pending in this thread, unless another one iterates the context */
 void pool_dispatcher_run (PoolDispatcher *self);
 /* the pool is gone: the source goes when the last has run; for what is still pushed there will be another */

@@ -20,6 +20,7 @@ struct _PoolDispatcher
   GMainContext *context;
   _Atomic guint n_pending;
   _Atomic guint turn;
+  _Atomic guint n_pushed;
   GThread *_Atomic runner; /* who runs items: a callback that waits must not run others inside itself */
 
   PoolDispatchFunc wake; /* set before anything is pushed, cleared when nothing is pushed any more */
@@ -186,6 +187,7 @@ pool_dispatcher_push (PoolDispatcher *self, PoolDispatchFunc func, gpointer data
   GSource *source = NULL;
 
   *item = (Item){ NULL, func, data };
+  atomic_fetch_add_explicit (&self->n_pushed, 1, memory_order_relaxed);
   atomic_fetch_add (&self->n_pending, 1);
   g_mutex_lock (&self->lock);
   if (self->first == NULL)
@@ -220,6 +222,12 @@ guint
 pool_dispatcher_get_turn (PoolDispatcher *self)
 {
   return atomic_load_explicit (&self->turn, memory_order_relaxed);
+}
+
+guint
+pool_dispatcher_get_n_pushed (PoolDispatcher *self)
+{
+  return atomic_load_explicit (&self->n_pushed, memory_order_relaxed);
 }
 
 static gboolean

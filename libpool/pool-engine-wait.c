@@ -31,6 +31,9 @@
 /* Callbacks whose context has an owner, who does not run them: how long, at least, until the thread looks again. */
 #define CALL_BACK_AGAIN (G_USEC_PER_SEC / 20)
 
+/* What is pushed anew has the whole grace, and what waits with it waits longer, but not longer than so many of them. */
+#define MAX_GRACES 10
+
 /*
  * Interruptible waits never sleep without a timeout, or the kernel would go on with the sleep after a handler that was
  * installed with SA_RESTART.
@@ -410,9 +413,27 @@ may_doze (PoolEngine *self)
 
 typedef struct
 {
-  guint turn; /* the dispatcher's, when callbacks were found */
-  gint64 due; /* when they are to be called here, monotonic µs; < 0: there are none */
+  guint turn, n_pushed; /* of the dispatcher, when callbacks were found last */
+  gint64 since;         /* when the first of them were, monotonic µs */
+  gint64 due;           /* when they are to be called here; < 0: there are none */
 } Callbacks;
+
+static void
+set_due (PoolEngine *self, Callbacks *callbacks, gint64 now, gint64 grace)
+{
+  guint turn = pool_dispatcher_get_turn (self->dispatcher);
+  guint n_pushed = pool_dispatcher_get_n_pushed (self->dispatcher);
+
+  if (callbacks->due < 0 || callbacks->turn != turn)
+    {
+      callbacks->since = now;
+      callbacks->due = now + grace;
+    }
+  else if (callbacks->n_pushed != n_pushed)
+    callbacks->due = MIN (now + grace, callbacks->since + MAX_GRACES * grace);
+  callbacks->turn = turn;
+  callbacks->n_pushed = n_pushed;
+}
 
 /* Calls back what its context has had the chance to, and did not. */
 static void
@@ -424,13 +445,10 @@ call_back (PoolEngine *self, Callbacks *callbacks)
   while (!may_doze (self))
     {
       gint64 now = g_get_monotonic_time ();
-      guint turn = pool_dispatcher_get_turn (self->dispatcher);
 
+      set_due (self, callbacks, now, grace);
       if (called)
         callbacks->due = now + MAX (grace, CALL_BACK_AGAIN);
-      else if (callbacks->due < 0 || callbacks->turn != turn)
-        callbacks->due = now + grace;
-      callbacks->turn = turn;
       if (now < callbacks->due)
         return;
       pool_fork_guard_enter_program ();
@@ -456,7 +474,7 @@ engine_thread (gpointer data)
   PoolEngine *self = data;
   guint last_activity = 0;
   struct pollfd fds[3];
-  Callbacks callbacks = { 0, -1 };
+  Callbacks callbacks = { .due = -1 };
 
   pool_fork_guard_thread_begin ();
   fds[0] = (struct pollfd){ self->wake_fd, POLLIN, 0 };

@@ -284,6 +284,31 @@ def packed_batches():
 
 
 @tap.test
+def stream_with_a_python_function():
+    def reverse(task, data, *_):
+        task.reply(bytes(data)[::-1])
+        return True
+
+    pool = Pool.Manager(backend='threads', processes=2, interruptible=True)
+    pool.register_bytes('reverse', reverse)
+    pool.start()
+    stream = pool.open_stream('reverse')
+    assert stream.take(True, -1) is None
+    stream.submit(pack([b'abc', b'de']))
+    stream.submit(pack([b'x' * 100_000]))
+    pool_error(Pool.Error.PROTOCOL, stream.submit, b'no batch')
+    results = []
+    while (batch := stream.take(True, -1)) is not None:
+        results += [struct.unpack_from('<2Q', item) + (item[16:],) for item in unpack(batch.get_data())]
+    assert results == [(0, 0, b'cba'), (1, 0, b'ed'), (2, 1, b'')]
+    assert stream.steal_large(2).get_size() == 100_000
+    assert stream.check(2)
+    assert stream.get_n_pending() == stream.get_n_ready() == 0
+    pool.close()
+    pool.join(30)
+
+
+@tap.test
 def packed_map_with_a_python_function():
     def reverse(task, data, *_):
         task.reply(bytes(data)[::-1])
