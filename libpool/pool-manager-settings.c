@@ -745,8 +745,8 @@ install_waiting (void)
    * PoolManager:keep-descriptors:
    *
    * Whether workers that are forked from the program by a function of its language
-   * ([method@Manager.set_fork_func]) keep the descriptors that it has open, as such a language's own processes do. Others
-   * have none but the standard ones.
+   * ([method@Manager.set_fork_func]) keep the descriptors that it has open, as such a language's own processes do, and
+   * workers that run a program those that are not closed on exec. Others have none but the standard ones.
    *
    * Since: 1.0
    */

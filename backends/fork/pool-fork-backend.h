@@ -44,7 +44,7 @@ struct _PoolForkBackend
   gboolean from_copy;
   PoolSandbox sandbox;
   gboolean stopping;
-  char first_workers[32]; /* an argument of the zygote that is being made */
+  char first_workers[48]; /* an argument of the zygote that is being made */
 
   int control_fd; /* -1: the zygote is gone */
   int manager_fd; /* pidfd of this process */

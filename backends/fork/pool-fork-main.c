@@ -43,11 +43,12 @@ take_host (PoolZygote *zygote, const PoolEngine *engine)
 static int
 be_zygote (PoolZygote *zygote, int argc, char **argv)
 {
-  guint sandbox;
+  guint sandbox, keeps_fds;
 
   zygote->exec_workers = g_str_equal (argv[3], "spawn");
-  if (sscanf (argv[4], "%u:%u:%u", &zygote->n_workers, &zygote->incarnation, &sandbox) != 3)
+  if (sscanf (argv[4], "%u:%u:%u:%u", &zygote->n_workers, &zygote->incarnation, &sandbox, &keeps_fds) != 4)
     return 2;
+  zygote->keeps_fds |= keeps_fds != 0;
   zygote->sandbox = sandbox;
   zygote->control_fd = take_fd (argv[6]);
   zygote->event_fd = take_fd (argv[7]);

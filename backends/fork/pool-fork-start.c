@@ -94,8 +94,9 @@ fork_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
 static void
 zygote_arguments (PoolForkBackend *self, const PoolZygote *zygote, const char **args, int *fds)
 {
-  g_snprintf (self->first_workers, sizeof self->first_workers, "%u:%u:%u", zygote->n_workers,
-              zygote->incarnation, zygote->sandbox);
+  g_snprintf (self->first_workers, sizeof self->first_workers, "%u:%u:%u:%u", zygote->n_workers,
+              zygote->incarnation, zygote->sandbox,
+              POOL_BACKEND (self)->engine->settings.backend.keep_descriptors ? 1 : 0);
   args[0] = "zygote";
   args[1] = self->method == POOL_START_METHOD_SPAWN ? "spawn" : "fork";
   args[2] = self->first_workers;

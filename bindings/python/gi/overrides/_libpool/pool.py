@@ -223,6 +223,7 @@ class Pool:
 
     def _start(self, start_method):
         if self._backend == 'threads':
+            inherited = []
             self._calls = ThreadCalls()
             self._start_method = None
             self._native.register_bytes(worker.CALL_NAME, self._calls.run)
@@ -235,10 +236,11 @@ class Pool:
             self._calls = ProcessCalls()
             self._start_method = spawning.choose_method(start_method, self._ctx)
             logs.connect(self._native, self._loggers)
-            spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
-                             logs.describe(self._loggers))
+            inherited = spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
+                                         logs.describe(self._loggers))
         try:
-            self._native.start()
+            with spawning.inheritable(inherited):
+                self._native.start()
         except GLib.Error as error:
             raise from_gerror(error) from None
         self._state = RUN

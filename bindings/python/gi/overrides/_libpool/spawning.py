@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How workers are made: by os.fork from this program, or as fresh interpreters that import what it has imported."""
 
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.context
 import multiprocessing.process
-import multiprocessing.resource_sharer
 import multiprocessing.spawn
 import os
 import pickle
 import sys
+from multiprocessing.reduction import ForkingPickler
+
+from gi.repository import GLib
 
 from . import worker
 from .native import native
@@ -59,26 +62,40 @@ def has_other_threads():
     return False
 
 
+class _Descriptor:
+    """A descriptor that a child inherits, in a pickle."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def detach(self):
+        return self.fd
+
+
 class _Inheritance:
-    """What multiprocessing's objects see while they are pickled for a child that is being made."""
+    """What multiprocessing's locks, queues and pipes see while they are pickled for a child that is being made."""
 
-    DupFd = staticmethod(multiprocessing.resource_sharer.DupFd)
+    DupFd = _Descriptor
 
-    @staticmethod
-    def duplicate_for_child(fd):
+    def __init__(self):
+        self.fds = []
+
+    def duplicate_for_child(self, fd):
+        self.fds.append(fd)
         return fd
 
 
-def _dump_start(start):
-    multiprocessing.context.set_spawning_popen(_Inheritance)
+def _dump_start(start, inheritance):
+    parts = start.prefix, start.initializer, start.initargs, start.loggers
+    multiprocessing.context.set_spawning_popen(inheritance)
     try:
-        return pickle.dumps((start.prefix, start.initializer, start.initargs, start.loggers), pickle.HIGHEST_PROTOCOL)
+        return bytes(ForkingPickler.dumps(parts, pickle.HIGHEST_PROTOCOL))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         try:
             import cloudpickle
         except ImportError:
             raise error from None
-        return cloudpickle.dumps((start.prefix, start.initializer, start.initargs, start.loggers))
+        return cloudpickle.dumps(parts)
     finally:
         multiprocessing.context.set_spawning_popen(None)
 
@@ -90,22 +107,39 @@ def _register_calls(manager):
 
 
 def prepare(manager, method, initializer, initargs, loggers):
-    """Tells a new pool of processes how its workers are made, and what each begins with."""
-    from gi.repository import GLib
+    """Tells a new pool of processes how its workers are made, and what each begins with.
 
+    Returns the descriptors that those that are fresh interpreters are to inherit.
+    """
     start = worker.Start(_PREFIXES[method], initializer, initargs, loggers)
     manager.props.start_method = getattr(native.StartMethod, method.upper())
     _register_calls(manager)
+    inheritance = _Inheritance()
     if method == 'fork':
         manager.register_bytes(worker.START_NAME, start)
         manager.set_fork_func(worker.fork_function)
         manager.set_initializer(worker.START_NAME, None)
     else:
-        data = GLib.Bytes.new(_dump_start(start))
+        data = GLib.Bytes.new(_dump_start(start, inheritance))
         value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
         manager.props.worker_command = _worker_command()
         manager.register_bytes(worker.START_NAME, _start_from_bytes)
         manager.set_initializer(worker.START_NAME, GLib.Variant.new_tuple(value))
+        manager.props.keep_descriptors = len(inheritance.fds) > 0
+    return inheritance.fds
+
+
+@contextlib.contextmanager
+def inheritable(fds):
+    """While these descriptors survive an exec."""
+    before = [(fd, os.get_inheritable(fd)) for fd in set(fds)]
+    try:
+        for fd, _ in before:
+            os.set_inheritable(fd, True)
+        yield
+    finally:
+        for fd, was in before:
+            os.set_inheritable(fd, was)
 
 
 def _worker_command():
