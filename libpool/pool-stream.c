@@ -440,6 +440,28 @@ pool_stream_get_n_ready (PoolStream *self)
 }
 
 /**
+ * pool_stream_clear:
+ * @self: a stream
+ *
+ * Forgets the calls that no worker has started: they end with %POOL_ERROR_CANCELLED. Those that run go on.
+ *
+ * Since: 1.0
+ */
+void
+pool_stream_clear (PoolStream *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_return_if_fail (POOL_STREAM_IS_OPEN (self));
+
+  error = g_error_new_literal (POOL_ERROR, POOL_ERROR_CANCELLED, "The call was cleared before a worker started it");
+  pool_engine_lock (self->engine);
+  if (!self->engine->orphan)
+    pool_engine_cancel_queued_locked (self->engine, &self->job, error);
+  pool_engine_unlock (self->engine);
+}
+
+/**
  * pool_stream_cancel:
  * @self: a stream
  *

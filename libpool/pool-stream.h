@@ -23,6 +23,8 @@ guint64 pool_stream_get_n_pending (PoolStream *self);
 POOL_AVAILABLE_IN_ALL
 guint64 pool_stream_get_n_ready (PoolStream *self);
 POOL_AVAILABLE_IN_ALL
+void pool_stream_clear (PoolStream *self);
+POOL_AVAILABLE_IN_ALL
 void pool_stream_cancel (PoolStream *self);
 POOL_AVAILABLE_IN_ALL
 void pool_stream_wait_async (PoolStream *self, gboolean ordered, GCancellable *cancellable,
