@@ -14,15 +14,16 @@ from .native import native
 
 _PAGE = mmap.PAGESIZE
 _READ, _WRITE = 0x100, 0x200
+_MADV_POPULATE_READ = 22
 
 _from_memory = ctypes.pythonapi.PyMemoryView_FromMemory
 _from_memory.restype = ctypes.py_object
 _from_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
 
 
-def look(address, size, writable=False):
+def look(address, size, mode=_READ):
     """A memoryview of memory that somebody else keeps alive."""
-    return _from_memory(address, size, _WRITE if writable else _READ)
+    return _from_memory(address, size, mode)
 
 
 class Argument:
@@ -45,6 +46,11 @@ class Argument:
         start = offset - offset % _PAGE
         self.mapping = mmap.mmap(fd, offset - start + size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE,
                                  offset=start)
+        try:
+            # one call in place of a fault for every few pages; reading, so that nothing is copied
+            self.mapping.madvise(_MADV_POPULATE_READ)
+        except OSError:  # before Linux 5.14
+            pass
         self.view = memoryview(self.mapping)[offset - start:]
         return True
 
@@ -69,13 +75,13 @@ def send_reply(task, parts):
     """Writes a reply to where the program will look at it."""
     address = task.reserve_reply_address(parts.size)
     if address != 0:
-        parts.write_to(look(address, parts.size, writable=True))
+        parts.write_to(look(address, parts.size, _WRITE))
 
 
 def fill(manager, parts):
     """A block of the pool's memory that holds the parts."""
     block = manager.reserve(parts.size)
-    parts.write_to(look(block.get_address(), parts.size, writable=True))
+    parts.write_to(look(block.get_address(), parts.size, _WRITE))
     return block
 
 

@@ -39,6 +39,11 @@ class ThreadCalls:
         self.waiting[number] = call
         return _NUMBER.pack(number), call
 
+    def encode_all(self, function, kind, items):
+        """As encode(), for each item: what travels, and the calls."""
+        encoded = [self.encode(function, kind, item) for item in items]
+        return [message for message, _ in encoded], [call for _, call in encoded]
+
     def forget(self, message):
         """The call has ended without having run."""
         self.waiting.pop(_NUMBER.unpack(message)[0], None)
@@ -50,9 +55,12 @@ class ThreadCalls:
         """In the thread."""
         call = self.waiting.pop(_NUMBER.unpack(bytes(data))[0], None)
         if call is not None:
-            worker._state.task = task
+            state = worker._state
+            state.task = task
+            state.busy = True
             call.outcome = _execute(call)
-            call.function = call.arguments = worker._state.task = None
+            state.busy = False
+            call.function = call.arguments = None
         return True
 
     @staticmethod
@@ -91,6 +99,10 @@ class ProcessCalls:
     @staticmethod
     def encode(function, kind, arguments):
         return function.encode(kind, arguments), None
+
+    @staticmethod
+    def encode_all(function, kind, items):
+        return function.encode_all(kind, items), None
 
     @staticmethod
     def forget(message):

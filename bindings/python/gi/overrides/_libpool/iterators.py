@@ -26,6 +26,7 @@ from .waiting import wait
 #: when they are so many bytes, no more than two for each worker.
 _WINDOW, _WINDOW_EACH, _WINDOW_BYTES = 128, 16, 32 * 1024 * 1024
 _BATCH = 64
+_NOTED = 4096  # bytes; smaller messages are not worth counting
 
 #: What a stream says of each result: the number of its call, and one of these.
 _TAKEN = struct.Struct('<QQ')
@@ -61,7 +62,7 @@ class Feed:
         self.n_out = 0
         self.bytes_out = 0
         self.next_number = 0
-        self.notes = {}  # by number: (size of the message, ThreadCalls: the call, exception if it could not be sent)
+        self.notes = {}  # by number: size of the message; a call by reference, the exception if it could not be sent, or None
         self.source_error = None
 
     # --- items to calls ---
@@ -86,50 +87,55 @@ class Feed:
             self.send_some(min(_BATCH, self.window - self.n_out) if self.bounded else _BATCH)
 
     def send_some(self, n):
-        messages, size = [], 0
-        while len(messages) < n and size < pickling.LARGE_SIZE:
-            try:
-                item = self.next_item()
-            except Exception as error:
-                # what came before it in its chunk is gone, as in multiprocessing
-                self.source_error = error
-                self.active = False
-                break
-            if item is None:
-                self.active = False
-                break
-            message = self.encode(item[0])
-            size += len(message)
-            messages.append(message)
-        if messages:
-            self.submit(messages)
-
-    def next_item(self):
-        """An item, or a chunk of them, in a tuple; None at the end."""
-        if self.chunksize == 1:
-            for item in self.items:
-                return (item,)
-            return None
-        chunk = tuple(itertools.islice(self.items, self.chunksize))
-        return (chunk,) if chunk else None
-
-    def encode(self, item):
-        call = problem = None
+        items = []
         try:
-            message, call = self.calls.encode(self.function, self.kind, item)
-            if type(message) is not bytes:
-                message = message.join()
+            if self.chunksize == 1:
+                items.extend(itertools.islice(self.items, n))
+            else:
+                while len(items) < n and (chunk := tuple(itertools.islice(self.items, self.chunksize))):
+                    items.append(chunk)
         except Exception as error:
-            # a call that does nothing goes in its place
-            message, problem = pickling.NOTHING_CALL, error
+            # what came before it in its chunk is gone, as in multiprocessing
+            self.source_error = error
+            self.active = False
+        if len(items) < n:
+            self.active = False
+        if not items:
+            return
+        try:
+            messages, calls = self.calls.encode_all(self.function, self.kind, items)
+        except Exception:
+            messages, calls = self.encode_one_by_one(items)
+        for index, message in enumerate(messages):
+            if type(message) is not bytes:
+                messages[index] = message.join()
+        self.register(messages, calls)
+        self.submit(messages)
+
+    def encode_one_by_one(self, items):
+        """Some cannot be sent: for those a call that does nothing goes in their place."""
+        messages, calls = [], []
+        for item in items:
+            try:
+                message, call = self.calls.encode(self.function, self.kind, item)
+            except Exception as error:
+                message, call = pickling.NOTHING_CALL, error
+            messages.append(message)
+            calls.append(call)
+        return messages, calls
+
+    def register(self, messages, calls):
+        """``calls``: None, or what is to be remembered of each: a call by reference, or why it could not be sent"""
         with self.changed:
             number = self.next_number
-            self.next_number += 1
-            self.n_out += 1
-            if call is not None or problem is not None or len(message) > 4096:
-                self.notes[number] = len(message), call, problem
-                self.bytes_out += len(message)
-        return message
+            self.next_number += len(messages)
+            self.n_out += len(messages)
+            for index, message in enumerate(messages):
+                size = len(message)
+                call = calls[index] if calls is not None else None
+                if size > _NOTED or call is not None:
+                    self.notes[number + index] = size, call
+                    self.bytes_out += size
 
     def submit(self, messages):
         try:
@@ -210,10 +216,11 @@ class Feed:
 
     def took(self, numbers):
         with self.changed:
-            for number in numbers:
-                note = self.notes.pop(number, None)
-                if note is not None:
-                    self.bytes_out -= note[0]
+            if self.notes:
+                for number in numbers:
+                    note = self.notes.pop(number, None)
+                    if note is not None:
+                        self.bytes_out -= note[0]
             self.n_out -= len(numbers)
             if self.thread is not None:
                 self.changed.notify_all()
@@ -299,10 +306,11 @@ class IMapIterator:
             return feed.changed.wait_for(lambda: feed.n_out > 0 or not feed.active, timeout)
 
     def _sort(self, taken):
+        notes = self._feed.notes
         for number, kind, reply in split_taken(taken):
-            note = self._feed.notes.get(number)
-            if note is not None and note[2] is not None:
-                self._ready.append((False, note[2], number))
+            note = notes.get(number) if notes else None
+            if note is not None and isinstance(note[1], Exception):
+                self._ready.append((False, note[1], number))
             elif kind == _POOL_ERROR:
                 self._add(number, False, self._pool_error(number))
             elif kind == _LARGE_REPLY:

@@ -16,10 +16,12 @@ The pickle of a function that is found by its name is made once, and loaded once
 travels with its arguments, so that each call has a copy of its own and what they share stays shared.
 """
 
+import array
 import copyreg
 import itertools
 import pickle
 import struct
+import sys
 import traceback
 import types
 from multiprocessing.pool import MaybeEncodingError, RemoteTraceback
@@ -85,9 +87,18 @@ class _Encoder:
             self.table = size
             self.pickler.dispatch_table = {**copyreg.dispatch_table, **extra}
 
+    @classmethod
+    def take(cls):
+        """One that nobody uses; to be given back to ``free``."""
+        try:
+            encoder = cls.free.pop()
+        except IndexError:
+            encoder = cls()
+        encoder.refresh()
+        return encoder
+
     def encode(self, value):
         """The pickle's parts, to be joined, and the buffers beside it."""
-        self.refresh()
         try:
             self.pickler.dump(value)
             return self.parts[:], self.buffers[:]
@@ -98,10 +109,7 @@ class _Encoder:
 
 
 def _encode(value):
-    try:
-        encoder = _Encoder.free.pop()
-    except IndexError:
-        encoder = _Encoder()
+    encoder = _Encoder.take()
     try:
         return encoder.encode(value)
     finally:
@@ -231,6 +239,38 @@ class Function:
         parts.insert(0, head)
         return _pack(parts, buffers)
 
+    def encode_all(self, kind, items):
+        """A call for each item. Raises what pickling raises for the first that cannot be pickled."""
+        if self.reference is None:
+            return [self.encode(kind, item) for item in items]
+        head = self.heads.get(kind) or self._make_head(kind)
+        encoder = _Encoder.take()
+        dump, clear, parts, buffers = encoder.pickler.dump, encoder.pickler.clear_memo, encoder.parts, encoder.buffers
+        messages = []
+        add, pop = messages.append, parts.pop
+        try:
+            for item in items:
+                try:
+                    dump(item)
+                except Exception:
+                    parts.clear()
+                    buffers.clear()
+                    add(self.encode(kind, item))  # by other means, or with the error once more
+                    continue
+                finally:
+                    clear()
+                if len(parts) == 1 and not buffers and len(parts[0]) < LARGE_SIZE:
+                    add(head + pop())
+                else:
+                    add(_pack([head, *parts], buffers[:]))
+                    parts.clear()
+                    buffers.clear()
+        finally:
+            parts.clear()
+            buffers.clear()
+            _Encoder.free.append(encoder)
+        return messages
+
     def _make_head(self, kind):
         if self.reference is None:
             head = bytes([kind])
@@ -246,27 +286,34 @@ def _nothing(_):
     return None
 
 
-_functions = {}  # by their pickles
+_functions = {}  # by their heads: kind, length and pickle
+_unpack_head = _HEAD.unpack_from
 
 
 def decode_call(view, buffers=None):
     """Returns (kind, function, arguments)."""
-    kind = view[0]
+    kind, n = _unpack_head(view) if len(view) >= 5 else (view[0], 0)
+    if kind & BY_REFERENCE:
+        n += 5
+        head = view[:n].tobytes()
+        function = _functions.get(head)
+        if function is None:
+            function = _functions[head] = loads(head[5:])
+        return kind & ~BY_REFERENCE, function, loads(view[n:], buffers=buffers)
     if kind == NOTHING:
         return ITEM, _nothing, None
-    if not kind & BY_REFERENCE:
-        function, arguments = loads(view[1:], buffers=buffers)
-        return kind, function, arguments
-    end = _HEAD.size + _HEAD.unpack_from(view)[1]
-    reference = bytes(view[_HEAD.size:end])
-    function = _functions.get(reference)
-    if function is None:
-        function = _functions[reference] = loads(reference)
-    return kind & ~BY_REFERENCE, function, loads(view[end:], buffers=buffers)
+    function, arguments = loads(view[1:], buffers=buffers)
+    return kind, function, arguments
+
+
+_PLAIN = frozenset((int, float, bool, type(None), complex))
+_dumps = pickle.dumps
 
 
 def encode_value(value):
     """A reply: bytes if it is small, else Parts."""
+    if type(value) in _PLAIN:
+        return _dumps(value, pickle.HIGHEST_PROTOCOL)
     try:
         parts, buffers = _encode(value)
     except Exception as error:
@@ -351,8 +398,11 @@ def decode_reply(view, buffers=None):
 
 def pack_items(items):
     """A packed batch of byte strings, as libpool has it: number, ends, data; all numbers 64 bits."""
-    n = len(items)
-    return b''.join((struct.pack(f'<{n + 1}Q', n, *itertools.accumulate(map(len, items))), *items))
+    ends = array.array('Q', (len(items),))
+    ends.extend(itertools.accumulate(map(len, items)))
+    if sys.byteorder != 'little':
+        ends.byteswap()
+    return ends.tobytes() + b''.join(items)
 
 
 def unpack_items(data):
@@ -364,3 +414,15 @@ def unpack_items(data):
         end += start
         yield data[position:end]
         position = end
+
+
+def load_items(data):
+    """The values of a packed batch of replies, or None if some are no plain pickles (whose marks no pickle begins with)."""
+    n, = struct.unpack_from('<Q', data)
+    base = 8 * (n + 1)
+    ends = struct.unpack_from(f'<{n}Q', data, 8)
+    data = data[base:]
+    try:
+        return [loads(data[start:end]) for start, end in zip((0, *ends), ends)]
+    except Exception:
+        return None

@@ -128,7 +128,7 @@ class Pool:
     _state = INIT
     _native = None
     _creator = 0
-    _owner_dispatched = False
+    _last_function = None
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, timeout=None,
                  soft_timeout=None, lost_worker_timeout=None, max_restarts=None, max_restart_freq=1, on_process_up=None,
@@ -277,13 +277,23 @@ class Pool:
                                          correlation_id, priority, max_retries)
         calls = self._calls
         try:
-            message, result._call = calls.encode(calls.function(func), pickling.CALL, (args, kwds))
+            message, result._call = calls.encode(self._function(func), pickling.CALL, (args, kwds))
         except Exception as error:
             result._failed(error)
             return result
         result._calls = calls
         self._submit(result, message, options)
         return result
+
+    def _function(self, func):
+        """What the calls of this function share; one that is found by its name is remembered for the next call."""
+        last = self._last_function
+        if last is not None and last.function is func:
+            return last
+        function = self._calls.function(func)
+        if function is not func and function.reference is not None:
+            self._last_function = function
+        return function
 
     def _submit(self, result, message, options=None):
         if type(message) is bytes:
@@ -362,25 +372,20 @@ class Pool:
     def _encode_map(self, result, func, iterable, star, chunksize):
         """One message for each item, or for each chunk of a longer map."""
         calls = self._calls
-        function = calls.function(func)
+        function = self._function(func)
         n = len(iterable)
         result._length = n
         if chunksize == 1 or chunksize is None and n <= _SINGLE_ITEMS_MAX and not calls.by_reference:
             kind = pickling.STAR if star else pickling.ITEM
-            encoded = [calls.encode(function, kind, item) for item in iterable]
-        else:
-            kind = pickling.STAR_CHUNK if star else pickling.CHUNK
-            starts, encoded, start = [], [], 0
-            for chunk in self._cut(iterable, n, chunksize):
-                starts.append(start)
-                start += len(chunk)
-                encoded.append(calls.encode(function, kind, chunk))
-            result._starts = starts
-            n = start
-        result._length = n if result._starts is not None else len(encoded)
-        if calls.by_reference:
-            result._tokens = [call for _, call in encoded]
-        return [message for message, _ in encoded]
+            messages, result._tokens = calls.encode_all(function, kind, iterable)
+            result._length = len(messages)
+            return messages
+        kind = pickling.STAR_CHUNK if star else pickling.CHUNK
+        chunks = list(self._cut(iterable, n, chunksize))
+        result._starts = [0, *itertools.accumulate(map(len, chunks))]
+        result._length = result._starts.pop()
+        messages, result._tokens = calls.encode_all(function, kind, chunks)
+        return messages
 
     def _cut(self, iterable, n, chunksize):
         if type(iterable) in (range, list, tuple):

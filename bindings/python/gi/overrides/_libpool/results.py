@@ -295,7 +295,15 @@ class MapResult(ApplyResult):
                 return False, from_gerror(error)
             replies = self._fetch_one_by_one(failures)
         else:
-            replies = self._split(replies)
+            view = self._open(replies)
+            if self._tokens is None and self._starts is None:
+                values = pickling.load_items(view)
+                if values is not None:
+                    self._let_go()
+                    self._values, self._failures = values, {}
+                    return True, values
+                values = []
+            replies = pickling.unpack_items(view)
         self._collect(replies, values, failures)
         self._let_go()
         self._values, self._failures = values, failures
@@ -304,10 +312,10 @@ class MapResult(ApplyResult):
         return True, values
 
     @staticmethod
-    def _split(replies):
+    def _open(replies):
         if replies.get_size() < pickling.LARGE_SIZE:
-            return pickling.unpack_items(memoryview(replies.get_data()))
-        return pickling.unpack_items(blocks.open_bytes(replies))
+            return memoryview(replies.get_data())
+        return blocks.open_bytes(replies)
 
     def _fetch_one_by_one(self, failures):
         """Some calls have failed in the pool: their errors stand in place of their replies."""

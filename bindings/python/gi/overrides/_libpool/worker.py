@@ -6,6 +6,7 @@ a call does never leaves these functions as an exception: it becomes a reply.
 """
 
 import gc
+import io
 import itertools
 import multiprocessing
 import multiprocessing.process
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 
 from gi.repository import GLib
@@ -30,8 +32,9 @@ START_NAME = 'python-start'
 
 
 class _State(threading.local):
-    task = None  # of the call that runs
-    running = False  # the user's function does
+    task = None  # of this worker: the same for all its calls
+    busy = False  # it is in a call
+    running = False  # the user's function is
 
 
 _state = _State()
@@ -42,7 +45,7 @@ def current_task():
 
     It knows its id, attempt, worker and deadline, and takes progress: ``Pool.current_task().set_progress(0.5)``.
     """
-    return _state.task
+    return _state.task if _state.busy else None
 
 
 def execute(kind, function, arguments):
@@ -101,33 +104,49 @@ def flush():
             pass
 
 
-def _run(task, view, buffers=None):
-    _state.task = task
+_FLUSH_AFTER = 0.001  # seconds
+_flushed = 0.0
+
+
+def _run(view, buffers=None):
+    global _flushed
+
     try:
         kind, function, arguments = pickling.decode_call(view, buffers)
     except BaseException as error:
         return _reply_exception(error)
     reply = execute(kind, function, arguments)
-    flush()
+    # what a task wrote is seen when it has ended; a flood of short ones does without asking each time
+    now = time.monotonic()
+    if now - _flushed > _FLUSH_AFTER:
+        _flushed = now
+        flush()
     return reply
+
+
+def _reply(task, reply):
+    if type(reply) is bytes:
+        task.reply(reply)
+    else:
+        blocks.send_reply(task, reply)
 
 
 def run_call(task, address, size, *_):
     """A call, whose bytes lie there."""
+    state = _state
+    state.task = task  # kept: Python would make the object anew for each call
+    state.busy = True
     try:
         view = blocks.look(address, size)
         if view[0] != pickling.LARGE:
-            reply = _run(task, view)
+            _reply(task, _run(view))
         else:
+            # what is replied may be part of the argument
             with blocks.Argument(task, view, address) as argument:
-                reply = _run(task, argument.head, argument.buffers)
-        if type(reply) is bytes:
-            task.reply(reply)
-        else:
-            blocks.send_reply(task, reply)
+                _reply(task, _run(argument.head, argument.buffers))
     except BaseException as error:
         task.reply(_reply_exception(error))
-    _state.task = None
+    state.busy = False
     return True
 
 
@@ -174,7 +193,6 @@ class Start:
         self.loggers = loggers
 
     def __call__(self, task, data, *_):
-        _state.task = None
         signal.signal(signal.SIGUSR1, _on_soft_timeout)
         # what the program handles is the program's; a task that is interrupted is
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -182,6 +200,9 @@ class Start:
         if hasattr(signal, 'set_wakeup_fd'):
             signal.set_wakeup_fd(-1)
         _become_process(task.get_worker(), self.prefix)
+        for stream in sys.stdout, sys.stderr:
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
         logs.intercept(self.loggers)
         run_initializer(self.initializer, self.initargs)
         flush()
