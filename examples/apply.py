@@ -1,38 +1,33 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The library from Python through GObject-Introspection, with nothing in between.
-
-Functions of task modules run in worker processes; a GError that a task sets is a GLib.Error here.
+# /usr/bin/python3 apply.py square.c queue.c
+"""One call, many calls, and a call that fails: functions of this program, in two worker processes.
 
     apply.py FILE...
 """
 
+import hashlib
 import sys
 
-import gi
+from gi.repository import Pool
 
-gi.require_version('Pool', '1')
-from gi.repository import GLib, Pool  # noqa: E402
+
+def digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def main(paths):
-    pool = Pool.Manager(backend='fork', processes=2)
-    pool.start()
+    with Pool.Pool(2) as pool:
+        print('one call:', pool.apply(digest, (paths[0],))[:16])
 
-    digest = pool.apply('checksum.sha256', GLib.Variant('(ay)', (paths[0].encode(),)), None, None)
-    print('one call:', digest.unpack()[:16])
+        for path, found in zip(paths, pool.map(digest, paths)):
+            print(found[:16], path)
 
-    digests = pool.map('checksum.sha256', GLib.Variant('aay', [path.encode() for path in paths]), 0, None)
-    for path, digest in zip(paths, digests.unpack()):
-        print(digest[:16], path)
-
-    try:
-        pool.apply('checksum.sha256', GLib.Variant('(ay)', (b'/nonexistent',)), None, None)
-    except GLib.Error as error:
-        print(f'not there: {error.domain}, code {error.code}')
-
-    pool.close()
-    pool.join(-1)
+        try:
+            pool.apply(digest, ('/nonexistent',))
+        except FileNotFoundError as error:
+            print(f'not there: {error.filename}')
 
 
 if __name__ == '__main__':
