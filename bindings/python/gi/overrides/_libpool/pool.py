@@ -116,8 +116,8 @@ class Pool:
     each worker. ``maxtasksperchild``: a worker is replaced after so many tasks. ``timeout``, ``soft_timeout``: seconds
     that a task may run: at the soft limit SoftTimeLimitExceeded is raised in it, at the hard one it is ended.
     ``max_memory_per_child``: KiB; a worker that has more after a task is replaced. ``context``, ``start_method``: how
-    workers are made, see ``multiprocessing``. ``resilient``: tasks of a worker that died run again, up to ``max_retries``
-    times. ``backend_options`` are further properties of ``Pool.native.Manager``, such as ``grace=0.5``,
+    workers are made, see ``multiprocessing``. ``resilient``: tasks of a worker that died run again; one that has lost
+    ``max_retries`` workers fails. ``backend_options`` are further properties of ``Pool.native.Manager``, such as ``grace=0.5``,
     ``sandbox='strict'``, ``memory_limit=100_000``. ``loggers``: records that tasks give to these come out here.
 
     ``with`` terminates the pool at its end. Raises ValueError or TypeError for arguments that make no sense, and

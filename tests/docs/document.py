@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Does what a document shows: writes its programs to files, runs its commands, compares what they print.
+
+In a ```console block a line that begins with `$ ` is a command, the lines after it are what it prints. A ```c block is the
+file that a `cc` command in the next ```console block compiles, a ```python block the one that a `python3` command there runs.
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
+
+
+def blocks(text):
+    """Pairs of a kind and a text."""
+    return FENCE.findall(text)
+
+
+def environment(tmp, build, compiler=None):
+    """The build as if it were installed, with the compiler that built it as `cc`, and this interpreter as `python3`."""
+    directory = pathlib.Path(tmp, 'bin')
+    directory.mkdir()
+    for name, command in ('cc', compiler), ('python3', [sys.executable]):
+        if command is not None:
+            wrapper = directory / name
+            wrapper.write_text('#!/bin/sh\nexec ' + shlex.join(command) + ' "$@"\n')
+            wrapper.chmod(0o755)
+    return {
+        **os.environ,
+        'PATH': f'{directory}:{build}/tools:{os.environ["PATH"]}',
+        'PKG_CONFIG_PATH': f'{build}/meson-uninstalled',
+        'LC_ALL': 'C.UTF-8',
+    }
+
+
+def commands(block):
+    """Pairs of a command and the lines that follow it."""
+    found = []
+    for line in block.splitlines():
+        if line.startswith('$ '):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def run_block(program, block, build, compiler=None):
+    """Runs the commands of a console block, in a directory of its own."""
+    with tempfile.TemporaryDirectory() as tmp:
+        env = environment(tmp, build, compiler)
+        for command, expected in commands(block):
+            words = shlex.split(command)
+            suffix = {'cc': '.c', 'python3': '.py'}.get(words[0])
+            if suffix is not None:
+                name = next(word for word in words if word.endswith(suffix))
+                pathlib.Path(tmp, name).write_text(program, encoding='utf-8')
+            done = subprocess.run(['bash', '-c', command], cwd=tmp, env=env, text=True, timeout=60, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            assert done.returncode == 0, f'{command}: status {done.returncode}\n{done.stderr}'
+            assert done.stdout.splitlines() == expected, f'{command} printed\n{done.stdout}\n{done.stderr}'
