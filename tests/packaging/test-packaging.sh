@@ -6,7 +6,7 @@
 
 set -euo pipefail
 source=$1 build=$2 prefix=$3 bindir=$4 libdir=$5 libexecdir=$6 includedir=$7 datadir=$8
-with_gir=$9 with_vapi=${10}
+with_gir=$9 with_vapi=${10} overrides=${11:-}
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -136,6 +136,52 @@ print(Pool.cpu_count())
 '
 }
 
+# A stranger's program: from where the override is installed, and from nowhere else.
+python_runs ()
+{
+  local site=$dest${overrides%/gi/overrides}
+
+  export LD_LIBRARY_PATH=$dest$libdir GI_TYPELIB_PATH=$dest$libdir/girepository-1.0
+  export POOL_BACKEND_PATH=$dest$libdir/libpool-1/backends PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1
+  cat > "$tmp/program.py" << 'EOF'
+import sys
+
+from gi.repository import Pool
+
+
+def module_of_pool(x):
+    return sys.modules['gi.overrides.Pool'].__file__
+
+
+if __name__ == '__main__':
+    with Pool.Pool(2, start_method=sys.argv[1]) as pool:
+        files = set(pool.map(module_of_pool, range(4)))
+        assert files == {module_of_pool(0)}, files
+        assert files.pop() == sys.argv[2], files
+        assert pool.map(abs, [-1, 2]) == [1, 2]
+EOF
+  cd /
+  timeout 60 /usr/bin/python3 "$tmp/program.py" "$1" "$dest$overrides/Pool.py"
+}
+
+# Each file of the sources, and nothing that an interpreter made of them.
+override_is_complete ()
+{
+  diff -r --exclude=__pycache__ "$source/bindings/python/gi/overrides" "$dest$overrides" || return 1
+  diff -r "$source/bindings/python/gi-stubs" "$dest${overrides%/gi/overrides}/gi-stubs" || return 1
+  ! find "$dest$overrides" -name '*.pyc' | grep .
+}
+
+# Where PyGObject looks for overrides, if Python looks anywhere below the prefix.
+override_is_found ()
+{
+  /usr/bin/python3 -c '
+import site, sys
+below = [path for path in site.getsitepackages() if path.startswith(sys.argv[1] + "/lib")]
+sys.exit(below and sys.argv[2] not in below and f"{sys.argv[2]} is none of {below}")
+' "$prefix" "${overrides%/gi/overrides}"
+}
+
 cli_runs ()
 {
   export LD_LIBRARY_PATH=$dest$libdir
@@ -157,6 +203,13 @@ if [[ $with_gir == gir ]]; then
   check "introspection data are installed" files_are_installed \
     "$datadir/gir-1.0/Pool-1.gir" "$libdir/girepository-1.0/Pool-1.typelib"
   check "the installed typelib loads" typelib_loads
+fi
+if [[ $with_gir == gir && -n $overrides ]]; then
+  check "the Python override and its types are installed" override_is_complete
+  check "the Python override is where Python looks" override_is_found
+  for method in fork forkserver spawn; do
+    check "a Python program runs a pool, start method $method" python_runs "$method"
+  done
 fi
 if [[ $with_vapi == vapi ]]; then
   check "the Vala binding is installed" files_are_installed "$datadir/vala/vapi/libpool-1.vapi"
