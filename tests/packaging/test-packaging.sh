@@ -142,7 +142,8 @@ python_runs ()
   local site=$dest${overrides%/gi/overrides}
 
   export LD_LIBRARY_PATH=$dest$libdir GI_TYPELIB_PATH=$dest$libdir/girepository-1.0
-  export POOL_BACKEND_PATH=$dest$libdir/libpool-1/backends PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1
+  export POOL_BACKEND_PATH=$dest$libdir/libpool-1/backends POOL_WORKER=$dest$libexecdir/pool-worker
+  export PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1
   cat > "$tmp/program.py" << 'EOF'
 import sys
 
