@@ -553,6 +553,9 @@ class Pool:
 
     def shrink(self, n=1):
         """Lets workers go, idle ones first. Raises ValueError if all are busy."""
+        states = [info.get_state() for info in self._native.get_workers()]
+        if len(states) >= self._processes and all(state == native.WorkerState.BUSY for state in states):
+            raise ValueError("Can't shrink pool. All processes busy!")
         self._change_size(self._native.shrink, n, -n)
 
     def _change_size(self, change, n, by):
