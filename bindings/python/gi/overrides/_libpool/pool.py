@@ -97,6 +97,13 @@ class _Worker:
         return f'<{self.name} pid={self.pid}>'
 
 
+class _Sentinel(int):
+    """A descriptor that is closed when nobody refers to it."""
+
+    def __del__(self, _close=os.close):
+        _close(self)
+
+
 def _exit_code(info):
     return -info.get_signal() if info.get_signal() else info.get_exit_code()
 
@@ -138,6 +145,7 @@ class Pool:
                  start_method=None, resilient=True, max_retries=3, loggers=(), **backend_options):
         self._creator = os.getpid()
         self._iterators = weakref.WeakSet()
+        self._sentinels = {}
         self._ctx = context
         self._backend = backend or self._backend
         if processes is None:
@@ -595,8 +603,18 @@ class Pool:
 
     @property
     def process_sentinels(self):
-        """Descriptors, one for each worker, that are readable when it has ended: for multiprocessing.connection.wait."""
-        return list(self._native.get_process_sentinels())
+        """Descriptors, one for each worker, that are readable when it has ended: for multiprocessing.connection.wait.
+
+        They are the pool's, which closes them when the worker is gone and this is asked again, or when it goes itself.
+        """
+        kept, self._sentinels = self._sentinels, {}
+        for info in self._native.get_workers():
+            key = info.get_id(), info.get_pid()
+            try:
+                self._sentinels[key] = kept.get(key) or _Sentinel(os.pidfd_open(info.get_pid()))
+            except OSError:  # it has just ended; or is a thread
+                pass
+        return list(self._sentinels.values())
 
     @staticmethod
     def cpu_count():
