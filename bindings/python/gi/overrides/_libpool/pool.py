@@ -31,6 +31,9 @@ _SINGLE_ITEMS_MAX = 2000
 #: Chunks of a longer map that are chosen here: a share of what is left, and never fewer or more than these.
 _CHUNK_MIN, _CHUNK_MAX = 32, 65536
 
+#: What the library has room for.
+_PRIORITY_MIN, _PRIORITY_MAX = -16, 15
+
 _pools = weakref.WeakSet()
 
 
@@ -272,7 +275,7 @@ class Pool:
         ``callback(value)`` or ``error_callback(exception)`` is called when the call has ended, before ``wait()`` and
         ``get()`` return. ``accept_callback(pid, monotonic_time)`` when a worker has started it,
         ``timeout_callback(soft=, timeout=)`` when it runs over a limit. ``soft_timeout``, ``timeout``: seconds, in place
-        of the pool's. ``priority``: -128 to 127, more urgent calls are started first.
+        of the pool's. ``priority``: -16 to 15, more urgent calls are started first.
 
         An argument that cannot be pickled is the exception of the result.
         """
@@ -322,11 +325,13 @@ class Pool:
         if waitforslot is not None:
             options.set_wait_for_slot(bool(waitforslot))
         if priority:
+            if not _PRIORITY_MIN <= priority <= _PRIORITY_MAX:
+                raise ValueError(f'the priority is from {_PRIORITY_MIN} to {_PRIORITY_MAX}, not {priority!r}')
             options.set_priority(priority)
         if accept is not None:
             options.set_accept_callback(lambda _, info, moment, *rest: accept(WorkerInfo(info), moment / 1e6))
         if on_timeout is not None:
-            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=limit))
+            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=round(limit, 6)))
         return options
 
     def map(self, func, iterable, chunksize=None):
@@ -536,6 +541,9 @@ class Pool:
         deadline = time.monotonic() + seconds
         while True:
             infos = self._native.get_workers()
+            if not self._threads and not infos and self._state == RUN:
+                # nobody else takes notice of those that have come up
+                self._native.maintain_pool()
             if len(infos) >= self._processes or self._state != RUN or time.monotonic() > deadline:
                 return infos
             time.sleep(0.002)

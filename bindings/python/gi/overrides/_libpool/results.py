@@ -177,7 +177,7 @@ class AsyncResult:
     @property
     def progress(self):
         """How much is done, from 0 to 1: what the task told, or the part of a map's items that have ended."""
-        if self._native is None:
+        if self._native is None or self.ready() and self._resolve()[0]:
             return 1.0
         return self._native.get_progress()
 
