@@ -300,6 +300,8 @@ class IMapIterator:
 
     def _sort(self, taken):
         for number, kind, reply in split_taken(taken):
+            if self._pool is not None and self._pool._tells_jobs:
+                self._pool.on_job_ready(self, number, None, None)
             note = self._feed.notes.get(number)
             if note is not None and note[2] is not None:
                 self._ready.append((False, note[2], number))

@@ -2,6 +2,7 @@
 """Pool: what multiprocessing.Pool and billiard.Pool are, on libpool."""
 
 import atexit
+import functools
 import itertools
 import multiprocessing
 import os
@@ -111,6 +112,27 @@ def _exit_code(info):
     return -info.get_signal() if info.get_signal() else info.get_exit_code()
 
 
+def _find_result(pool, native_result):
+    """What Python has for a result of the library."""
+    number, pool = native_result.get_id(), pool()
+    end = time.monotonic() + 0.2
+    while pool is not None:
+        found = pool._results.get(number)
+        if found is not None:
+            return found
+        # its worker may be faster than who submits it
+        if not pool._submitting or time.monotonic() > end:
+            break
+        time.sleep(0.0005)
+    return native_result
+
+
+def _tell_ack(pool, find, _, native_result, *rest):
+    pool = pool()
+    if pool is not None:
+        pool.send_ack(True, find(native_result), native_result.get_id(), None)
+
+
 def _seconds(name, value):
     if value is None:
         return 0.0
@@ -139,6 +161,14 @@ class Pool:
     _native = None
     _creator = 0
     _owner_dispatched = False
+    _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
+    _all_up = False  # whether all workers were, once
+    _submitting = 0  # calls that are on their way, while their results are looked for by number
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls._tells_jobs = cls.on_job_ready is not Pool.on_job_ready
+        cls._tells_acks = cls.send_ack is not Pool.send_ack
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, timeout=None,
                  soft_timeout=None, lost_worker_timeout=None, max_restarts=None, max_restart_freq=1, on_process_up=None,
@@ -188,11 +218,12 @@ class Pool:
         if semaphore is not None:
             options['semaphore'] = getattr(semaphore, '_initial_value', semaphore)
             options['putlocks'] = True
-        if on_timeout_set is not None or on_timeout_cancel is not None:
+        if on_timeout_set is not None or on_timeout_cancel is not None or synack and self._tells_acks:
             options['report_tasks'] = True
         options.update(self._map_options(cluster, master_sock_type, backend_options))
         self._native = self._make_native(options)
-        self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel)
+        self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel,
+                            synack and self._tells_acks)
         self._start(start_method)
 
     # --- making it ---
@@ -216,21 +247,24 @@ class Pool:
             raise TypeError(f'{type(self).__name__}() got an argument that it does not know: {error}') from None
         return made
 
-    def _connect_hooks(self, up, down, exited, timeout_set, timeout_cancel):
+    def _connect_hooks(self, up, down, exited, timeout_set, timeout_cancel, acks):
         connect = self._native.connect
-        self._results = weakref.WeakValueDictionary() if timeout_set or timeout_cancel else None
+        self._results = weakref.WeakValueDictionary() if timeout_set or timeout_cancel or acks else None
         if up is not None:
             connect('process-up', lambda _, info: up(WorkerInfo(info)))
         if down is not None:
             connect('process-down', lambda _, info: down(WorkerInfo(info), _exit_code(info)))
         if exited is not None:
             connect('process-exit', lambda _, info, *rest: exited(WorkerInfo(info), _exit_code(info)))
-        find = self._results.get if self._results is not None else None
+        if self._results is None:
+            return
+        find = functools.partial(_find_result, weakref.ref(self))
         if timeout_set is not None:
-            connect('timeout-set', lambda _, result, soft, hard: timeout_set(find(result.get_id(), result), soft or None,
-                                                                             hard or None))
+            connect('timeout-set', lambda _, result, soft, hard: timeout_set(find(result), soft or None, hard or None))
         if timeout_cancel is not None:
-            connect('timeout-cancel', lambda _, result: timeout_cancel(find(result.get_id(), result)))
+            connect('timeout-cancel', lambda _, result: timeout_cancel(find(result)))
+        if acks:
+            connect('task-accepted', functools.partial(_tell_ack, weakref.ref(self), find))
 
     def _start(self, start_method):
         if self._backend == 'threads':
@@ -297,17 +331,22 @@ class Pool:
         return result
 
     def _submit(self, result, message, options=None):
+        if self._results is not None:
+            self._submitting += 1
         if type(message) is bytes:
             made = self._native.apply_bytes_async(worker.CALL_NAME, message, options, None, None)
         else:
             try:
                 block = blocks.fill(self._native, message)
             except GLib.Error as error:
+                if self._results is not None:
+                    self._submitting -= 1
                 result._failed(from_gerror(error))
                 return
             made = self._native.apply_block_async(worker.CALL_NAME, block, options, None, None)
         if self._results is not None:
             self._results[made.get_id()] = result
+            self._submitting -= 1
         result._submitted(made)
 
     @staticmethod
@@ -369,7 +408,10 @@ class Pool:
         packed = GLib.Bytes.new(pickling.pack_items([message if type(message) is bytes else message.join()
                                                      for message in messages]))
         single = 1 if chunksize is not None or result._starts is not None else 0
-        result._submitted(self._native.map_packed_async(worker.CALL_NAME, packed, single, None, None))
+        made = self._native.map_packed_async(worker.CALL_NAME, packed, single, None, None)
+        if self._results is not None:
+            self._results[made.get_id()] = result
+        result._submitted(made)
         return result
 
     def _encode_map(self, result, func, iterable, star, chunksize):
@@ -541,10 +583,14 @@ class Pool:
         deadline = time.monotonic() + seconds
         while True:
             infos = self._native.get_workers()
-            if not self._threads and not infos and self._state == RUN:
+            if len(infos) >= self._processes:
+                self._all_up = True
+            elif not self._threads and not self._all_up and self._state == RUN:
                 # nobody else takes notice of those that have come up
                 self._native.maintain_pool()
-            if len(infos) >= self._processes or self._state != RUN or time.monotonic() > deadline:
+            replaced = self._threads and self._native.props.replace_workers
+            if self._all_up and (len(infos) >= self._processes or not replaced) or self._state != RUN or \
+                    time.monotonic() > deadline:
                 return infos
             time.sleep(0.002)
 
@@ -604,10 +650,16 @@ class Pool:
         self.maintain_pool()
 
     def on_job_ready(self, job, i, obj, inqW_fd):
-        """To be overridden: a result is there. Called with the result object, its number, and None twice."""
+        """To be overridden: a result is there. Called with the result object, its number, and None twice.
+
+        What imap() and its relatives return is told when a result is taken, with the number of the item or chunk, from 0.
+        """
 
     def send_ack(self, response, job, i, fd):
-        """To be overridden; here the pool itself answers a worker that asks whether it may start (``synack``)."""
+        """To be overridden: with ``synack``, a worker has asked whether it may start. The pool itself has answered that.
+
+        Called with True, the result object, its number and None.
+        """
 
     @property
     def process_sentinels(self):
