@@ -149,8 +149,9 @@ def log_exception(name):
 
 
 def print_both(x):
-    print('out', x)
-    print('err', x, file=sys.stderr)
+    # one write each: pytest's files do not buffer, and two workers write to one
+    sys.stdout.write(f'out {x}\n')
+    sys.stderr.write(f'err {x}\n')
 
 
 def nested(n):

@@ -11,7 +11,6 @@ import collections
 import itertools
 import struct
 import threading
-import time
 import weakref
 
 from gi.repository import GLib
@@ -308,6 +307,8 @@ class IMapIterator:
     def _sort(self, taken):
         notes = self._feed.notes
         for number, kind, reply in split_taken(taken):
+            if self._pool is not None and self._pool._tells_jobs:
+                self._pool.on_job_ready(self, number, None, None)
             note = notes.get(number) if notes else None
             if note is not None and isinstance(note[1], Exception):
                 self._ready.append((False, note[1], number))

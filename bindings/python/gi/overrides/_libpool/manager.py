@@ -98,7 +98,7 @@ class Manager:
         self._pool = None
         self._creator = os.getpid()
         self._fed = False
-        self._feeder = None
+        self._feeder = self._feed_error = None
         self._alive_asked = None
 
         self._changed = threading.Condition()  # guards what follows
@@ -171,12 +171,14 @@ class Manager:
             self._pool.close()
 
     def join(self):
-        """Closes the pool and waits until its workers are gone."""
+        """Closes the pool and waits until its workers are gone. Raises what the iterable of putAsync() raised."""
         if self._pool is None:
             return
         self.close()
-        self.joinAsync()
-        self._pool.join()
+        try:
+            self.joinAsync()
+        finally:
+            self._pool.join()
 
     def terminate(self):
         """Ends the workers at once."""
@@ -190,10 +192,17 @@ class Manager:
         """Whether any worker is alive; the answer is remembered for 5 seconds."""
         now = time.monotonic()
         if self._alive_asked is None or now - self._alive_asked[0] > 5:
-            alive = self._pool is not None and (self._pool._state == 'RUN' and self._pool._native.props.n_restarts == 0 and
-                                                len(self._pool._up()) > 0 or len(self._pool.get_workers()) > 0)
-            self._alive_asked = now, alive
+            self._alive_asked = now, self._pool is not None and self._has_workers()
         return self._alive_asked[1]
+
+    def _has_workers(self):
+        made = self._pool._native
+        if made.get_workers():
+            return True
+        if self._pool._state != 'RUN' or any(map(made.get_n_exits, native.DownReason.__enum_values__.values())):
+            return False
+        # they are on their way
+        return len(self._pool._up()) > 0
 
     def __del__(self):
         pool = getattr(self, '_pool', None)
@@ -250,19 +259,23 @@ class Manager:
         try:
             for item in iterable:
                 self.put(item)
-        except ValueError:
-            if not self._closing:
-                raise
+        except BaseException as error:
+            # a pool that is closed takes no more; anything else is told by joinAsync()
+            if not self._closing or not isinstance(error, ValueError):
+                self._feed_error = error
         finally:
             with self._changed:
                 self._feeder = None
                 self._changed.notify_all()
 
     def joinAsync(self):
-        """Waits until putAsync() has put all its items."""
+        """Waits until putAsync() has put all its items. Raises what its iterable raised, once."""
         feeder = self._feeder
         if feeder is not None:
             feeder.join()
+        error, self._feed_error = self._feed_error, None
+        if error is not None:
+            raise error
 
     def clearTasks(self):
         """Forgets tasks that no worker has started; ``get()`` for one of those raises ValueError."""
@@ -306,11 +319,16 @@ class Manager:
         if alone:
             self.start()
         self._check_running()
-        items = [item if isinstance(item, tuple) else (item,) for item in iterable]
-        results = list(self._pool._imap(_run, items, 1, True, self._ordered))
-        if alone:
-            self.join()
-        return results
+        try:
+            items = [item if isinstance(item, tuple) else (item,) for item in iterable]
+            return list(self._pool._imap(_run, items, 1, True, self._ordered))
+        except BaseException:
+            if alone:
+                self.terminate()
+            raise
+        finally:
+            if alone:
+                self.join()
 
     def _next_number(self):
         if self._ordered:

@@ -2,6 +2,7 @@
 """Pool: what multiprocessing.Pool and billiard.Pool are, on libpool."""
 
 import atexit
+import functools
 import itertools
 import multiprocessing
 import os
@@ -30,6 +31,9 @@ INIT, RUN, CLOSE, TERMINATE = 'INIT', 'RUN', 'CLOSE', 'TERMINATE'
 _SINGLE_ITEMS_MAX = 2000
 #: Chunks of a longer map that are chosen here: a share of what is left, and never fewer or more than these.
 _CHUNK_MIN, _CHUNK_MAX = 32, 65536
+
+#: What the library has room for.
+_PRIORITY_MIN, _PRIORITY_MAX = -16, 15
 
 _pools = weakref.WeakSet()
 
@@ -97,8 +101,36 @@ class _Worker:
         return f'<{self.name} pid={self.pid}>'
 
 
+class _Sentinel(int):
+    """A descriptor that is closed when nobody refers to it."""
+
+    def __del__(self, _close=os.close):
+        _close(self)
+
+
 def _exit_code(info):
     return -info.get_signal() if info.get_signal() else info.get_exit_code()
+
+
+def _find_result(pool, native_result):
+    """What Python has for a result of the library."""
+    number, pool = native_result.get_id(), pool()
+    end = time.monotonic() + 0.2
+    while pool is not None:
+        found = pool._results.get(number)
+        if found is not None:
+            return found
+        # its worker may be faster than who submits it
+        if not pool._submitting or time.monotonic() > end:
+            break
+        time.sleep(0.0005)
+    return native_result
+
+
+def _tell_ack(pool, find, _, native_result, *rest):
+    pool = pool()
+    if pool is not None:
+        pool.send_ack(True, find(native_result), native_result.get_id(), None)
 
 
 def _seconds(name, value):
@@ -129,6 +161,14 @@ class Pool:
     _native = None
     _creator = 0
     _last_function = None
+    _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
+    _all_up = False  # whether all workers were, once
+    _submitting = 0  # calls that are on their way, while their results are looked for by number
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls._tells_jobs = cls.on_job_ready is not Pool.on_job_ready
+        cls._tells_acks = cls.send_ack is not Pool.send_ack
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, timeout=None,
                  soft_timeout=None, lost_worker_timeout=None, max_restarts=None, max_restart_freq=1, on_process_up=None,
@@ -138,6 +178,7 @@ class Pool:
                  start_method=None, resilient=True, max_retries=3, loggers=(), **backend_options):
         self._creator = os.getpid()
         self._iterators = weakref.WeakSet()
+        self._sentinels = {}
         self._ctx = context
         self._backend = backend or self._backend
         if processes is None:
@@ -177,11 +218,12 @@ class Pool:
         if semaphore is not None:
             options['semaphore'] = getattr(semaphore, '_initial_value', semaphore)
             options['putlocks'] = True
-        if on_timeout_set is not None or on_timeout_cancel is not None:
+        if on_timeout_set is not None or on_timeout_cancel is not None or synack and self._tells_acks:
             options['report_tasks'] = True
         options.update(self._map_options(cluster, master_sock_type, backend_options))
         self._native = self._make_native(options)
-        self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel)
+        self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel,
+                            synack and self._tells_acks)
         self._start(start_method)
 
     # --- making it ---
@@ -205,21 +247,24 @@ class Pool:
             raise TypeError(f'{type(self).__name__}() got an argument that it does not know: {error}') from None
         return made
 
-    def _connect_hooks(self, up, down, exited, timeout_set, timeout_cancel):
+    def _connect_hooks(self, up, down, exited, timeout_set, timeout_cancel, acks):
         connect = self._native.connect
-        self._results = weakref.WeakValueDictionary() if timeout_set or timeout_cancel else None
+        self._results = weakref.WeakValueDictionary() if timeout_set or timeout_cancel or acks else None
         if up is not None:
             connect('process-up', lambda _, info: up(WorkerInfo(info)))
         if down is not None:
             connect('process-down', lambda _, info: down(WorkerInfo(info), _exit_code(info)))
         if exited is not None:
             connect('process-exit', lambda _, info, *rest: exited(WorkerInfo(info), _exit_code(info)))
-        find = self._results.get if self._results is not None else None
+        if self._results is None:
+            return
+        find = functools.partial(_find_result, weakref.ref(self))
         if timeout_set is not None:
-            connect('timeout-set', lambda _, result, soft, hard: timeout_set(find(result.get_id(), result), soft or None,
-                                                                             hard or None))
+            connect('timeout-set', lambda _, result, soft, hard: timeout_set(find(result), soft or None, hard or None))
         if timeout_cancel is not None:
-            connect('timeout-cancel', lambda _, result: timeout_cancel(find(result.get_id(), result)))
+            connect('timeout-cancel', lambda _, result: timeout_cancel(find(result)))
+        if acks:
+            connect('task-accepted', functools.partial(_tell_ack, weakref.ref(self), find))
 
     def _start(self, start_method):
         if self._backend == 'threads':
@@ -264,7 +309,7 @@ class Pool:
         ``callback(value)`` or ``error_callback(exception)`` is called when the call has ended, before ``wait()`` and
         ``get()`` return. ``accept_callback(pid, monotonic_time)`` when a worker has started it,
         ``timeout_callback(soft=, timeout=)`` when it runs over a limit. ``soft_timeout``, ``timeout``: seconds, in place
-        of the pool's. ``priority``: -128 to 127, more urgent calls are started first.
+        of the pool's. ``priority``: -16 to 15, more urgent calls are started first.
 
         An argument that cannot be pickled is the exception of the result.
         """
@@ -296,17 +341,22 @@ class Pool:
         return function
 
     def _submit(self, result, message, options=None):
+        if self._results is not None:
+            self._submitting += 1
         if type(message) is bytes:
             made = self._native.apply_bytes_async(worker.CALL_NAME, message, options, None, None)
         else:
             try:
                 block = blocks.fill(self._native, message)
             except GLib.Error as error:
+                if self._results is not None:
+                    self._submitting -= 1
                 result._failed(from_gerror(error))
                 return
             made = self._native.apply_block_async(worker.CALL_NAME, block, options, None, None)
         if self._results is not None:
             self._results[made.get_id()] = result
+            self._submitting -= 1
         result._submitted(made)
 
     @staticmethod
@@ -324,11 +374,13 @@ class Pool:
         if waitforslot is not None:
             options.set_wait_for_slot(bool(waitforslot))
         if priority:
+            if not _PRIORITY_MIN <= priority <= _PRIORITY_MAX:
+                raise ValueError(f'the priority is from {_PRIORITY_MIN} to {_PRIORITY_MAX}, not {priority!r}')
             options.set_priority(priority)
         if accept is not None:
             options.set_accept_callback(lambda _, info, moment, *rest: accept(WorkerInfo(info), moment / 1e6))
         if on_timeout is not None:
-            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=limit))
+            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=round(limit, 6)))
         return options
 
     def map(self, func, iterable, chunksize=None):
@@ -366,7 +418,10 @@ class Pool:
         packed = GLib.Bytes.new(pickling.pack_items([message if type(message) is bytes else message.join()
                                                      for message in messages]))
         single = 1 if chunksize is not None or result._starts is not None else 0
-        result._submitted(self._native.map_packed_async(worker.CALL_NAME, packed, single, None, None))
+        made = self._native.map_packed_async(worker.CALL_NAME, packed, single, None, None)
+        if self._results is not None:
+            self._results[made.get_id()] = result
+        result._submitted(made)
         return result
 
     def _encode_map(self, result, func, iterable, star, chunksize):
@@ -533,7 +588,14 @@ class Pool:
         deadline = time.monotonic() + seconds
         while True:
             infos = self._native.get_workers()
-            if len(infos) >= self._processes or self._state != RUN or time.monotonic() > deadline:
+            if len(infos) >= self._processes:
+                self._all_up = True
+            elif not self._threads and not self._all_up and self._state == RUN:
+                # nobody else takes notice of those that have come up
+                self._native.maintain_pool()
+            replaced = self._threads and self._native.props.replace_workers
+            if self._all_up and (len(infos) >= self._processes or not replaced) or self._state != RUN or \
+                    time.monotonic() > deadline:
                 return infos
             time.sleep(0.002)
 
@@ -558,6 +620,9 @@ class Pool:
 
     def shrink(self, n=1):
         """Lets workers go, idle ones first. Raises ValueError if all are busy."""
+        states = [info.get_state() for info in self._native.get_workers()]
+        if len(states) >= self._processes and all(state == native.WorkerState.BUSY for state in states):
+            raise ValueError("Can't shrink pool. All processes busy!")
         self._change_size(self._native.shrink, n, -n)
 
     def _change_size(self, change, n, by):
@@ -590,15 +655,31 @@ class Pool:
         self.maintain_pool()
 
     def on_job_ready(self, job, i, obj, inqW_fd):
-        """To be overridden: a result is there. Called with the result object, its number, and None twice."""
+        """To be overridden: a result is there. Called with the result object, its number, and None twice.
+
+        What imap() and its relatives return is told when a result is taken, with the number of the item or chunk, from 0.
+        """
 
     def send_ack(self, response, job, i, fd):
-        """To be overridden; here the pool itself answers a worker that asks whether it may start (``synack``)."""
+        """To be overridden: with ``synack``, a worker has asked whether it may start. The pool itself has answered that.
+
+        Called with True, the result object, its number and None.
+        """
 
     @property
     def process_sentinels(self):
-        """Descriptors, one for each worker, that are readable when it has ended: for multiprocessing.connection.wait."""
-        return list(self._native.get_process_sentinels())
+        """Descriptors, one for each worker, that are readable when it has ended: for multiprocessing.connection.wait.
+
+        They are the pool's, which closes them when the worker is gone and this is asked again, or when it goes itself.
+        """
+        kept, self._sentinels = self._sentinels, {}
+        for info in self._native.get_workers():
+            key = info.get_id(), info.get_pid()
+            try:
+                self._sentinels[key] = kept.get(key) or _Sentinel(os.pidfd_open(info.get_pid()))
+            except OSError:  # it has just ended; or is a thread
+                pass
+        return list(self._sentinels.values())
 
     @staticmethod
     def cpu_count():

@@ -30,7 +30,8 @@ class AsyncResult:
         self._error_callback = error_callback
         self._callbacks_propagate = tuple(callbacks_propagate or ())
         self._propagated = None
-        self._event = threading.Event() if callback or error_callback else None
+        self._told = pool if pool._tells_jobs else None
+        self._event = threading.Event() if callback or error_callback or self._told is not None else None
         self._native = None
         self._outcome = None  # (True, value) or (False, exception), when it is known here
         self._facts = None
@@ -60,6 +61,8 @@ class AsyncResult:
         try:
             if callback is not None:
                 callback(value)
+            if self._told is not None:
+                self._told.on_job_ready(self, self.id, None, None)
         except Exception as error:
             if self._callbacks_propagate and isinstance(error, self._callbacks_propagate):
                 self._propagated = error
@@ -67,7 +70,7 @@ class AsyncResult:
                 _log.exception('a callback of a pool raised an exception')
         finally:
             _callbacks.depth -= 1
-            self._callback = self._error_callback = None
+            self._callback = self._error_callback = self._told = None
             self._event.set()
 
     def _resolve(self):
@@ -177,7 +180,7 @@ class AsyncResult:
     @property
     def progress(self):
         """How much is done, from 0 to 1: what the task told, or the part of a map's items that have ended."""
-        if self._native is None:
+        if self._native is None or self.ready() and self._resolve()[0]:
             return 1.0
         return self._native.get_progress()
 
