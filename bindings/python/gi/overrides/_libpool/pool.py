@@ -561,8 +561,9 @@ class Pool:
     def __exit__(self, *_):
         self.terminate()
 
-    def __del__(self, _warn=warnings.warn, _RUN=RUN):
-        if self._creator != os.getpid():
+    def __del__(self, _warn=warnings.warn, _RUN=RUN, _is_finalizing=sys.is_finalizing):
+        # at the end of the program, _end_all() has seen to it
+        if _is_finalizing() or self._creator != os.getpid():
             return
         if self._state == _RUN:
             _warn(f'unclosed running multiprocessing pool {self!r}', ResourceWarning, source=self)
