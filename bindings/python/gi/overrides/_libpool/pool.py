@@ -371,10 +371,14 @@ class Pool:
             if not _PRIORITY_MIN <= priority <= _PRIORITY_MAX:
                 raise ValueError(f'the priority is from {_PRIORITY_MIN} to {_PRIORITY_MAX}, not {priority!r}')
             options.set_priority(priority)
+        if accept is not None or on_timeout is not None:
+            # the library keeps what it is given as long as the result lives, which they may refer to
+            hooks = result._follow(accept, on_timeout)
         if accept is not None:
-            options.set_accept_callback(lambda _, info, moment, *rest: accept(WorkerInfo(info), moment / 1e6))
+            options.set_accept_callback(lambda _, info, moment, *rest: hooks and hooks[0](WorkerInfo(info), moment / 1e6))
         if on_timeout is not None:
-            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=round(limit, 6)))
+            options.set_timeout_callback(
+                lambda _, soft, limit, *rest: hooks and hooks[1](soft=soft, timeout=round(limit, 6)))
         return options
 
     def map(self, func, iterable, chunksize=None):

@@ -34,12 +34,19 @@ class AsyncResult:
         # records of the task come before its end is known
         follows = callback or error_callback or self._told is not None or pool._log_marker is not None
         self._event = threading.Event() if follows else None
-        self._native = None
+        self._native = self._hooks = None
         self._outcome = None  # (True, value) or (False, exception), when it is known here
         self._facts = None
         self.correlation_id = correlation_id
 
     # --- set up by the pool ---
+
+    def _follow(self, *hooks):
+        """Keeps functions until this has ended, and its callback has run."""
+        self._hooks = list(hooks)
+        if self._event is None:
+            self._event = threading.Event()
+        return self._hooks
 
     def _submitted(self, native_result):
         self._native = native_result
@@ -73,6 +80,8 @@ class AsyncResult:
         finally:
             _callbacks.depth -= 1
             self._callback = self._error_callback = self._told = None
+            if self._hooks is not None:
+                self._hooks.clear()
             self._event.set()
 
     def _resolve(self):
