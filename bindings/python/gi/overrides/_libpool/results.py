@@ -11,7 +11,7 @@ from gi.repository import GLib
 from . import blocks
 from . import pickling
 from .errors import TimeoutError, from_gerror
-from .waiting import wait
+from .waiting import wait_for
 
 _log = logging.getLogger('libpool')
 _outcome_lock = threading.Lock()
@@ -123,7 +123,7 @@ class AsyncResult:
         native_result = self._native
         if self._outcome is None and native_result is not None and not native_result.ready():
             try:
-                wait(lambda seconds: native_result.wait(seconds, None), timeout)
+                wait_for(native_result, timeout)
             except TimeoutError:
                 return False
         if self._event is None:
@@ -133,7 +133,7 @@ class AsyncResult:
             return True
         if not self._event.is_set():
             if native_result is not None:
-                wait(lambda seconds: native_result.wait(seconds, None), 0)
+                wait_for(native_result, 0)
             return self._event.wait(timeout)
         return True
 
