@@ -185,7 +185,7 @@ ENDS = {
 @pytest.mark.parametrize('method', PROCESSES)
 @pytest.mark.parametrize('end', ENDS)
 # PyGObject itself makes an ImportWarning, for any namespace
-@pytest.mark.parametrize('flags', [['-W', 'error', '-W', 'ignore::ImportWarning'], ['-X', 'dev']], ids=['error', 'dev'])
+@pytest.mark.parametrize('flags', [['-W', 'error', '-W', 'ignore::ImportWarning'], ['-X', 'dev', '-W', 'ignore::ImportWarning']], ids=['error', 'dev'])
 def test_nothing_is_said(tmp_path, method, end, flags):
     if end == 'threads' and method != 'fork':
         method = 'fork'

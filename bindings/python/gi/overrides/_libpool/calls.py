@@ -5,6 +5,7 @@ import itertools
 import struct
 
 from . import pickling
+from . import shared
 from . import worker
 
 _NUMBER = struct.Struct('<Q')
@@ -34,6 +35,13 @@ class ThreadCalls:
 
     def encode(self, function, kind, arguments):
         """Returns what travels, and the call, which is to be kept for decode()."""
+        if kind == pickling.ITEM:
+            arguments, = shared.values_of((arguments,))
+        elif kind == pickling.CALL:
+            args, kwds = arguments
+            arguments = shared.values_of(args), dict(zip(kwds, shared.values_of(tuple(kwds.values()))))
+        elif kind == pickling.STAR:
+            arguments = shared.values_of(arguments)
         call = _Call(kind, function, arguments)
         number = next(self.numbers)
         self.waiting[number] = call

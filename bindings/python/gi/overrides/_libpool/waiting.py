@@ -69,15 +69,15 @@ def wait(once, timeout, nothing=TimeoutError):
         try:
             if not handles_signals:
                 return once(left)
-            deferred = _Deferred()
-            try:
-                with deferred:
-                    return once(_NET if deadline is None else min(left, _NET))
-            finally:
-                deferred.run()
+            with _Deferred() as deferred:
+                value = once(_NET if deadline is None else min(left, _NET))
+            deferred.run()
+            return value
         except GLib.Error as error:
             if not matches(error, Error.WAIT_TIMED_OUT) and not matches(error, Error.INTERRUPTED):
                 raise from_gerror(error) from None
+        if handles_signals:
+            deferred.run()
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0:
