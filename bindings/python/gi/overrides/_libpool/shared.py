@@ -78,7 +78,7 @@ def shared(value):
 
 def values_of(arguments):
     """Arguments that go to a task without having been pickled, as it gets them."""
-    if any(type(argument) is Shared for argument in arguments):
+    if type(arguments) in (tuple, list) and any(type(argument) is Shared for argument in arguments):
         return tuple(argument.value if type(argument) is Shared else argument for argument in arguments)
     return arguments
 
