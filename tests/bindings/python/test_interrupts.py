@@ -409,3 +409,21 @@ def test_the_working_directory_is_not_imported_from(tmp_path):
     ''')
     done = run(path, cwd=tmp_path)
     assert done.stderr == '' and done.stdout == '[0, 1, 4, 9, 16]\n'
+
+
+def test_what_else_is_in_no_file():
+    """Classes and an initializer. What it leaves in the main module's variables is not shared with the functions."""
+    done = run('-c', textwrap.dedent('''
+        import os
+        from gi.repository import Pool
+        class Thing:
+            def __init__(self, n):
+                self.n = n
+        def begin(n):
+            os.environ['BEGUN'] = str(n)
+        def get(thing):
+            return thing.n, os.environ['BEGUN']
+        with Pool.Pool(1, begin, (7,), start_method='spawn') as pool:
+            print(pool.map(get, [Thing(1), Thing(2)]), list(pool.imap(lambda x: x.n, [Thing(3)])))
+    '''))
+    assert done.stderr == '' and done.stdout == "[(1, '7'), (2, '7')] [3]\n"

@@ -92,9 +92,11 @@ class ProcessCalls:
 
     by_reference = False
 
-    @staticmethod
-    def function(function):
-        return pickling.Function(function)
+    def __init__(self, by_value=False):
+        self.by_value = by_value
+
+    def function(self, function):
+        return pickling.Function(function, self.by_value)
 
     @staticmethod
     def encode(function, kind, arguments):

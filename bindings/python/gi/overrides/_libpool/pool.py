@@ -279,8 +279,8 @@ class Pool:
                 self._native.register_bytes(worker.START_NAME, start)
                 self._native.set_initializer(worker.START_NAME, None)
         else:
-            self._calls = ProcessCalls()
             self._start_method = spawning.choose_method(start_method, self._ctx)
+            self._calls = ProcessCalls(self._start_method != 'fork' and spawning.hides_main())
             logs.connect(self._native, self._loggers)
             inherited = spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
                                          logs.describe(self._loggers))
