@@ -89,9 +89,9 @@ def test_exceptions():
 
 
 def test_exceptions_in_a_with_block():
-    """It can be used again"""
+    """It can be used again. What joblib 1.2 had not sent when it failed would come then, with every backend."""
     with joblib.parallel_backend('libpool', n_jobs=2):
-        with joblib.Parallel() as run:
+        with joblib.Parallel(pre_dispatch='all', batch_size=1) as run:
             with pytest.raises(ValueError):
                 run(joblib.delayed(tasks.fail_if_odd)(i) for i in range(20))
             assert run(joblib.delayed(tasks.square)(i) for i in range(20)) == [i * i for i in range(20)]

@@ -40,7 +40,9 @@ class ThreadCalls:
         elif kind == pickling.CALL:
             args, kwds = arguments
             arguments = shared.values_of(args), dict(zip(kwds, shared.values_of(tuple(kwds.values()))))
-        elif kind == pickling.STAR:
+        elif kind == pickling.STAR_CHUNK:
+            arguments = list(map(shared.values_of, arguments))
+        else:
             arguments = shared.values_of(arguments)
         call = _Call(kind, function, arguments)
         number = next(self.numbers)
