@@ -45,5 +45,6 @@ class Tap:
             self.tell('ok', name)
 
 
-sys.exit(pytest.main(['-p', 'no:cacheprovider', '-p', 'no:terminal', *sys.argv[1:]],
-                     plugins=[Tap()]))
+# workers that are fresh interpreters import this file
+if __name__ == '__main__':
+    sys.exit(pytest.main(['-p', 'no:cacheprovider', '-p', 'no:terminal', *sys.argv[1:]], plugins=[Tap()]))
