@@ -12,6 +12,10 @@ from conftest import until
 from gi.repository import GLib, Pool
 import tasks
 
+#: Where the start of the workers makes no difference.
+few_kinds = pytest.mark.parametrize('kind', ['fork', 'threads'])
+few_methods = pytest.mark.parametrize('method', ['fork'])
+
 LONG = 60
 
 
@@ -40,6 +44,7 @@ def test_await(pool):
     asyncio.run(main())
 
 
+@few_kinds
 def test_await_does_not_block_the_loop(pool):
     async def main():
         ticks = 0
@@ -56,6 +61,7 @@ async def _await(result):
     return await result
 
 
+@few_kinds
 def test_many_at_once(pool):
     async def main():
         results = await asyncio.gather(*(_await(pool.apply_async(tasks.square, (i,))) for i in range(100)))
@@ -66,6 +72,7 @@ def test_many_at_once(pool):
     asyncio.run(main())
 
 
+@few_kinds
 def test_two_that_await_one(pool):
     async def main():
         result = pool.apply_async(tasks.sleep, (0.2,))
@@ -95,6 +102,7 @@ def test_cancelling_ends_the_task(processes, tmp_path):
     assert os.path.getsize(path) == 1
 
 
+@few_methods
 def test_wait_for(processes):
     async def main():
         start = time.monotonic()
@@ -108,6 +116,7 @@ def test_wait_for(processes):
     asyncio.run(main())
 
 
+@few_kinds
 @pytest.mark.parametrize('source', [list, iter])
 @pytest.mark.parametrize('n', [0, 1, 500])
 def test_async_for(pool, source, n):
@@ -121,6 +130,7 @@ def test_async_for(pool, source, n):
     asyncio.run(main())
 
 
+@few_kinds
 @pytest.mark.parametrize('source', [list, iter])
 def test_an_error_does_not_end_an_iteration(pool, source):
     async def main():
@@ -137,6 +147,7 @@ def test_an_error_does_not_end_an_iteration(pool, source):
     asyncio.run(main())
 
 
+@few_kinds
 def test_a_source_that_raises(pool):
     def source():
         yield 1
@@ -152,6 +163,7 @@ def test_a_source_that_raises(pool):
     asyncio.run(main())
 
 
+@few_kinds
 def test_an_iteration_that_is_left(pool):
     async def main():
         async for value in pool.imap(tasks.square, range(1000)):
@@ -165,6 +177,7 @@ def test_an_iteration_that_is_left(pool):
     asyncio.run(main())
 
 
+@few_kinds
 def test_a_slow_source_does_not_block_the_loop(pool):
     def source():
         for i in range(3):
@@ -186,6 +199,7 @@ def test_a_slow_source_does_not_block_the_loop(pool):
     asyncio.run(main())
 
 
+@few_kinds
 def test_two_iterations_at_once(pool):
     async def main():
         async def run(n):
@@ -211,6 +225,7 @@ def test_it_is_fast(pool):
     assert took < 0.5 and iterated < 0.5
 
 
+@few_kinds
 def test_a_loop_in_another_thread(pool):
     found = []
 
@@ -223,6 +238,7 @@ def test_a_loop_in_another_thread(pool):
     assert found == [9, [16]]
 
 
+@few_kinds
 def test_a_loop_that_is_closed_meanwhile(pool):
     async def main():
         task = asyncio.ensure_future(_await(result))
@@ -235,6 +251,7 @@ def test_a_loop_that_is_closed_meanwhile(pool):
     assert pool.apply(tasks.square, (3,)) == 9
 
 
+@few_kinds
 def test_callbacks_come_in_the_thread_of_the_main_loop(pool):
     loop = GLib.MainLoop()
     threads, values = [], []
@@ -256,6 +273,7 @@ def test_callbacks_come_in_the_thread_of_the_main_loop(pool):
     assert set(threads) == {threading.main_thread()}
 
 
+@few_kinds
 def test_a_main_loop_and_waiting_in_a_callback(pool):
     loop, found = GLib.MainLoop(), []
 

@@ -13,6 +13,9 @@ from conftest import children, until
 from gi.repository import Pool
 import tasks
 
+#: Where the start of the workers makes no difference.
+few_methods = pytest.mark.parametrize('method', ['fork'])
+
 LONG = 60
 
 
@@ -66,6 +69,7 @@ def test_exceptions(executor):
         executor.submit(tasks.return_lambda).result(20)
 
 
+@few_methods
 def test_as_completed_and_wait(executor):
     slow, fast = executor.submit(tasks.sleep, 0.6), executor.submit(tasks.sleep, 0.01)
     assert list(concurrent.futures.as_completed([slow, fast], 20)) == [fast, slow]
@@ -81,6 +85,7 @@ def test_as_completed_and_wait(executor):
         futures[0].result(0.01)
 
 
+@few_methods
 def test_running_and_cancelling(method, tmp_path):
     path = str(tmp_path / 'begun')
     with Pool.Executor(1, start_method=method) as executor:
@@ -101,6 +106,7 @@ def test_running_and_cancelling(method, tmp_path):
     assert os.path.getsize(path) == 3
 
 
+@few_methods
 def test_done_callbacks(executor):
     called, done = [], threading.Event()
     future = executor.submit(tasks.square, 3)
@@ -111,6 +117,7 @@ def test_done_callbacks(executor):
     assert called == [9, 'late']
 
 
+@few_methods
 def test_a_callback_that_submits(executor):
     done = threading.Event()
     found = []
@@ -125,6 +132,7 @@ def test_a_callback_that_submits(executor):
     assert done.wait(20) and found == list(range(30))
 
 
+@few_methods
 def test_shutdown(method):
     executor = Pool.Executor(2, start_method=method)
     futures = [executor.submit(tasks.sleep, 0.1) for _ in range(6)]
@@ -137,6 +145,7 @@ def test_shutdown(method):
     executor.shutdown()
 
 
+@few_methods
 def test_shutdown_without_waiting(method):
     executor = Pool.Executor(1, start_method=method)
     futures = [executor.submit(tasks.sleep, 0.2) for _ in range(3)]
@@ -146,6 +155,7 @@ def test_shutdown_without_waiting(method):
     assert [future.result(20) for future in futures] == [0.2] * 3
 
 
+@few_methods
 def test_shutdown_that_cancels(method):
     executor = Pool.Executor(1, start_method=method)
     futures = [executor.submit(tasks.sleep, 0.3) for _ in range(10)]
@@ -158,6 +168,7 @@ def test_shutdown_that_cancels(method):
     assert sum(future.cancelled() for future in futures) >= 8
 
 
+@few_methods
 def test_with(method):
     before = set(children())
     with Pool.Executor(2, start_method=method) as executor:
@@ -174,6 +185,7 @@ def test_initializers(method):
             executor.submit(tasks.square, 1).result(30)
 
 
+@few_methods
 def test_max_tasks_per_child(method):
     with Pool.Executor(1, max_tasks_per_child=2, start_method=method) as executor:
         assert len({executor.submit(os.getpid).result(20) for _ in range(6)}) == 3
@@ -199,6 +211,7 @@ def test_a_worker_that_dies(method):
         assert list(executor.map(tasks.square, range(10))) == [i * i for i in range(10)]
 
 
+@few_methods
 def test_asyncio(executor):
     async def main():
         loop = asyncio.get_running_loop()
@@ -207,6 +220,7 @@ def test_asyncio(executor):
     asyncio.run(main())
 
 
+@few_methods
 def test_a_dropped_executor_goes(method):
     before = set(children())
     executor = Pool.Executor(2, start_method=method)

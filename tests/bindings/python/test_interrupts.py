@@ -301,7 +301,7 @@ def test_forking_while_other_threads_are_busy():
         thread.start()
     try:
         start, n = time.monotonic(), 0
-        while n < 50 or (n < 200 and time.monotonic() - start < 15):
+        while n < 50 or (n < 200 and time.monotonic() - start < 8):
             with Pool.Pool(2, start_method='fork') as pool:
                 assert pool.map_async(tasks.square, range(6)).get(30) == [0, 1, 4, 9, 16, 25]
             pool.join()

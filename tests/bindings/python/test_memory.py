@@ -15,6 +15,10 @@ from conftest import children, make, until
 from gi.repository import Pool
 import tasks
 
+#: Where the start of the workers makes no difference.
+few_kinds = pytest.mark.parametrize('kind', ['fork', 'threads'])
+few_methods = pytest.mark.parametrize('method', ['fork'])
+
 MIB = 1 << 20
 
 
@@ -138,6 +142,7 @@ def make_numbers_from(start):
     return numbers(2, start)
 
 
+@few_kinds
 def test_results_outlive_their_pool(kind):
     with make(kind) as pool:
         one = pool.apply(make_numbers, (4,))
@@ -166,6 +171,7 @@ def test_results_outlive_their_pool(kind):
 SIZES = [0, 1, 65535, 65536, 65537, MIB]
 
 
+@few_kinds
 @pytest.mark.parametrize('size', SIZES)
 def test_bytes_of_every_size(pool, size):
     data = bytes(os.urandom(min(size, 64))) * (size // 64 + 1)
@@ -183,6 +189,7 @@ def test_bytes_of_every_size(pool, size):
     assert len(pool.apply(tasks.make_bytes, (size,))) == size
 
 
+@few_kinds
 def test_64_mib(pool):
     data = bytearray(64 * MIB)
     data[-1] = 7
@@ -193,6 +200,7 @@ def test_64_mib(pool):
     assert next(pool.imap(tasks.identity, [data])) == data
 
 
+@few_methods
 def test_buffers_beside_the_pickle(processes):
     small, large = numpy.arange(10), numbers(1)
     got = processes.apply(tasks.identity, ({'x': [small, large]},))
@@ -205,6 +213,7 @@ def test_buffers_beside_the_pickle(processes):
     assert twice[2] is True and twice[0] is twice[1]['a']
 
 
+@few_methods
 @pytest.mark.parametrize('make_one', [
     lambda: numpy.arange(200000, dtype='>i4').reshape(400, 500),
     lambda: numpy.asfortranarray(numpy.arange(200000.0).reshape(400, 500)),
@@ -223,6 +232,7 @@ def test_arrays_of_every_kind(processes, make_one):
     assert all((one == values).all() for one in got)
 
 
+@few_methods
 def test_a_read_only_array(processes):
     values = numbers(1)
     values.flags.writeable = False
@@ -233,6 +243,7 @@ def test_a_read_only_array(processes):
 
 # --- nothing grows ---
 
+@few_methods
 def test_large_calls_leave_nothing(method):
     values = numbers(8)
     with make(method, 2) as pool:
@@ -240,7 +251,7 @@ def test_large_calls_leave_nothing(method):
             pool.apply(tasks.identity, (values,))
         pids = pool.worker_pids()
         before, workers = rss(), [rss(pid) for pid in pids]
-        for _ in range(200 if method == 'fork' else 40):
+        for _ in range(200):
             pool.apply(tasks.identity, (values,))
         assert rss() - before < 40
         assert all(rss(pid) - was < 40 for pid, was in zip(pids, workers))
@@ -251,6 +262,7 @@ def test_large_calls_leave_nothing(method):
         assert rss() - before < 160
 
 
+@few_methods
 def test_what_a_worker_kept_can_be_let_go(processes):
     with make('fork', 1) as pool:
         before = pool.apply(forget)
@@ -287,6 +299,7 @@ def test_small_calls_leave_nothing(kind):
             assert rss(pid) - memory < 8 and len(os.listdir(f'/proc/{pid}/fd')) <= n_fds
 
 
+@few_kinds
 def test_failures_leave_nothing(kind):
     with make(kind, 2) as pool:
         def fail(n):
@@ -391,6 +404,7 @@ def test_a_task_keeps_a_shared_value_that_is_gone():
         assert pool.apply(tasks.sum_kept, (0,)) == [total]
 
 
+@few_methods
 def test_shared_values_of_other_kinds(method):
     table = {'a': 1, 'b': [1, 2, {'c': None}]}
     with make(method) as pool:
