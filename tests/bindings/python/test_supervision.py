@@ -709,13 +709,13 @@ def test_urgent_calls_come_first(tmp_path):
         first = pool.apply_async(touch, (path, 0.5))
         until(lambda: begun(path))
         results = [pool.apply_async(tasks.identity, (priority,), callback=order.append, priority=priority)
-                   for priority in (0, 0, 0, 0, 0, 0, -16, 15, 5, 15)]
+                   for priority in (*[0] * 300, -16, 0, 0, 15, 5, 15)]
         first.get(20)
         for result in results:
             result.get(20)
     # what the worker had at hand already goes before
-    assert order[-1] == -16
-    assert order.index(15) < order.index(5) < len(order) - 1 - order[::-1].index(0)
+    last = len(order) - 1 - order[::-1].index(0)
+    assert order.index(15) < order.index(5) < last and order.index(15) < order.index(-16)
 
 
 def test_progress(kind):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How workers are made: by os.fork from this program, or as fresh interpreters that import what it has imported."""
 
+import collections
 import contextlib
 import importlib.util
+import io
 import json
 import multiprocessing
 import multiprocessing.context
@@ -15,7 +17,6 @@ from multiprocessing.reduction import ForkingPickler
 
 from gi.repository import GLib
 
-from . import pickling
 from . import worker
 from .native import native
 
@@ -87,13 +88,25 @@ class _Inheritance:
         return fd
 
 
+def _dump_by_value(parts):
+    """By cloudpickle, and what multiprocessing knows to pickle as it does."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):
+        dispatch_table = collections.ChainMap(ForkingPickler._extra_reducers, cloudpickle.CloudPickler.dispatch_table)
+
+    file = io.BytesIO()
+    Pickler(file, pickle.HIGHEST_PROTOCOL).dump(parts)
+    return file.getvalue()
+
+
 def _dump_start(start, inheritance):
     parts = start.prefix, start.initializer, start.initargs, start.loggers
     multiprocessing.context.set_spawning_popen(inheritance)
     try:
         if hides_main():
             with contextlib.suppress(Exception):
-                return b''.join(pickling.encode_by_value(parts)[0])
+                return _dump_by_value(parts)
         return bytes(ForkingPickler.dumps(parts, pickle.HIGHEST_PROTOCOL))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         try:
