@@ -45,6 +45,6 @@ class Tap:
             self.tell('ok', name)
 
 
-# workers that are fresh interpreters import this, too
+# workers that are fresh interpreters import this file
 if __name__ == '__main__':
     sys.exit(pytest.main(['-p', 'no:cacheprovider', '-p', 'no:terminal', *sys.argv[1:]], plugins=[Tap()]))

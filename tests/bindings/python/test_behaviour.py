@@ -411,6 +411,7 @@ def test_arguments_and_results_are_let_go(pool, kind):
 def test_initializer_runs_once_in_each_worker(kind):
     tasks.state.clear()
     with make(kind, 2, tasks.begin, (1, 'two')) as pool:
+        pool.worker_pids()  # all have begun
         states = pool.map(tasks.get_state, range(20), 1)
         assert all(state['args'] == (1, 'two') for state in states)
         assert all(state['begun'] == (2 if kind == 'threads' else 1) for state in states[-1:])

@@ -16,6 +16,10 @@ from conftest import children, until
 from gi.repository import Pool
 import tasks
 
+#: Where the start of the workers makes no difference.
+few_kinds = pytest.mark.parametrize('kind', ['fork', 'threads'])
+few_methods = pytest.mark.parametrize('method', ['fork'])
+
 LONG = 60
 
 
@@ -135,6 +139,7 @@ def test_what_cannot_be_done_before_the_start():
     assert pool.getAll() == []
 
 
+@few_kinds
 def test_it_starts_once(kind):
     pool = manage(kind, multiply)
     pool.start()
@@ -161,6 +166,7 @@ def test_put_unpacks(kind):
         assert sorted(pool.getAll(), key=repr) == [(1, (2,), 3, None), (1, 2, 3, 4)]
 
 
+@few_kinds
 def test_put_of_one_item(kind):
     with manage(kind, tasks.identity, ordered=True) as pool:
         for item in 5, [1, 2], {'a': 1}, None, 'text', ((1, 2),), b'':
@@ -168,6 +174,7 @@ def test_put_of_one_item(kind):
         assert pool.getAll() == [5, [1, 2], {'a': 1}, None, 'text', (1, 2), b'']
 
 
+@few_kinds
 def test_put_of_nothing(kind):
     with manage(kind, nothing) as pool:
         pool.put()
@@ -203,6 +210,7 @@ def test_pool_processes(kind):
         assert pool.get() == 15
 
 
+@few_kinds
 def test_a_pool_process_without_run(kind):
     with manage(kind, Unfinished) as pool:
         pool.put(1)
@@ -210,6 +218,7 @@ def test_a_pool_process_without_run(kind):
             pool.get()
 
 
+@few_kinds
 def test_a_pool_process_that_cannot_be_made(kind, capfd):
     with manage(kind, BadStart) as pool:
         pool.put(1)
@@ -241,6 +250,7 @@ def test_a_task_that_raises(kind):
         assert pool.get() == 2
 
 
+@few_methods
 def test_what_cannot_be_sent(method):
     with manage(method, tasks.identity) as pool:
         with pytest.raises(Exception, match='(?i)pickle'):
@@ -263,6 +273,7 @@ def test_large_items(kind):
         assert [len(value) for value in pool.getAll()] == [10, 1 << 16, 1 << 20]
 
 
+@few_kinds
 def test_get_without_put(kind):
     with manage(kind, tasks.square) as pool:
         for options in {}, {'block': False}, {'timeout': 0.1}:
@@ -274,6 +285,7 @@ def test_get_without_put(kind):
             pool.get()
 
 
+@few_kinds
 def test_empty(kind):
     with manage(kind, tasks.sleep, 1) as pool:
         pool.put(0.4)
@@ -290,6 +302,7 @@ def test_empty(kind):
         assert pool.get(timeout=20) == 0.4
 
 
+@few_kinds
 def test_full(kind, tmp_path):
     with manage(kind, tasks.sleep, 1, queue_size=2) as pool:
         # one is at work, two wait
@@ -305,6 +318,7 @@ def test_full(kind, tmp_path):
         assert sorted(pool.getAll()) == [0, 0.3, 0.3, 0.3]
 
 
+@few_kinds
 def test_full_puts_nothing(kind):
     with manage(kind, tasks.sleep, 1, queue_size=1) as pool:
         pool.put(0.2)
@@ -315,6 +329,7 @@ def test_full_puts_nothing(kind):
         assert len(pool.getAll()) == 2
 
 
+@few_kinds
 def test_the_queue_has_twice_the_workers_room(kind):
     with manage(kind, tasks.sleep, 2) as pool:
         n = 0
@@ -325,6 +340,7 @@ def test_the_queue_has_twice_the_workers_room(kind):
         pool.getAll()
 
 
+@few_kinds
 def test_put_waits_though_nobody_gets(kind):
     """What has ended makes room, whoever takes the results."""
     with manage(kind, tasks.square, 2, queue_size=1) as pool:
@@ -345,6 +361,7 @@ def test_ordered(kind):
         assert pool.map(range(6)) == list(range(6))
 
 
+@few_kinds
 def test_unordered(kind):
     with manage(kind, slow_if_first, 2) as pool:
         for i in range(5):
@@ -354,6 +371,7 @@ def test_unordered(kind):
         assert pool.map(range(5)) == [1, 2, 3, 4, 0]
 
 
+@few_kinds
 def test_get_all(kind):
     with manage(kind, tasks.square) as pool:
         assert pool.getAll() == []
@@ -364,6 +382,7 @@ def test_get_all(kind):
         assert pool.getAll() == []
 
 
+@few_kinds
 def test_results_after_close(kind):
     pool = manage(kind, tasks.square, ordered=True)
     pool.start()
@@ -407,6 +426,7 @@ def test_many_from_two_threads(kind):
         assert not failures and sorted(found) == list(range(n))
 
 
+@few_kinds
 def test_two_that_put_and_two_that_get(kind):
     with manage(kind, tasks.identity, 2) as pool:
         found, lock = [], threading.Lock()
@@ -453,6 +473,7 @@ def test_put_async(kind):
         assert pool.get() == 9
 
 
+@few_kinds
 def test_put_async_does_not_wait(kind):
     with manage(kind, tasks.sleep, 1, queue_size=1) as pool:
         start = time.monotonic()
@@ -461,12 +482,14 @@ def test_put_async_does_not_wait(kind):
         assert pool.getAll() == [0.2] * 5
 
 
+@few_kinds
 def test_put_async_unpacks(kind):
     with manage(kind, multiply, ordered=True) as pool:
         pool.putAsync([(1, 2), (3, 4)])
         assert pool.getAll() == [2, 12]
 
 
+@few_kinds
 def test_get_waits_for_what_is_yet_to_be_put(kind):
     def source():
         time.sleep(0.2)
@@ -479,6 +502,7 @@ def test_get_waits_for_what_is_yet_to_be_put(kind):
             pool.get()
 
 
+@few_kinds
 def test_put_async_of_a_source_that_raises(kind):
     def source():
         yield 1
@@ -494,6 +518,7 @@ def test_put_async_of_a_source_that_raises(kind):
         assert pool.get() == 4
 
 
+@few_kinds
 def test_close_ends_put_async(kind):
     pool = manage(kind, tasks.square, 2)
     pool.start()
@@ -504,6 +529,7 @@ def test_close_ends_put_async(kind):
     pool.join()
 
 
+@few_kinds
 def test_join_waits_for_what_was_put_async(kind):
     """As the with statement of the documents has it"""
     with manage(kind, tasks.square, 2, ordered=True) as pool:
@@ -514,6 +540,7 @@ def test_join_waits_for_what_was_put_async(kind):
 
 # --- clearing ---
 
+@few_kinds
 def test_clear_tasks(kind, tmp_path):
     path, other = str(tmp_path / 'first'), str(tmp_path / 'others')
     with manage(kind, touch, 1, queue_size=20, ordered=True) as pool:
@@ -535,6 +562,7 @@ def test_clear_tasks(kind, tmp_path):
         assert touched(path) == 2
 
 
+@few_kinds
 def test_clearing_makes_room(kind):
     with manage(kind, tasks.sleep, 1, queue_size=2) as pool:
         for _ in range(3):
@@ -546,6 +574,7 @@ def test_clearing_makes_room(kind):
         pool.terminate()
 
 
+@few_kinds
 def test_clearing_nothing(kind):
     with manage(kind, tasks.square) as pool:
         pool.clearTasks()
@@ -569,6 +598,7 @@ def test_map_starts_and_ends_it(kind):
     assert manage(kind, tasks.square, ordered=True).map(iter(range(300))) == [i * i for i in range(300)]
 
 
+@few_kinds
 def test_map_of_a_pool_that_runs(kind):
     with manage(kind, tasks.square, ordered=True) as pool:
         assert pool.map(range(5)) == [0, 1, 4, 9, 16]
@@ -577,6 +607,7 @@ def test_map_of_a_pool_that_runs(kind):
         assert pool.get() == 49
 
 
+@few_kinds
 def test_map_that_fails_ends_what_it_began(kind):
     pool = manage(kind, tasks.fail_if_odd)
     with pytest.raises(ValueError):
@@ -605,6 +636,7 @@ def test_with(kind):
     assert started.get() == 1
 
 
+@few_kinds
 def test_with_and_an_exception(kind):
     start = time.monotonic()
     with pytest.raises(ZeroDivisionError):
@@ -616,6 +648,7 @@ def test_with_and_an_exception(kind):
     assert 'TERMINATE' in repr(pool)
 
 
+@few_kinds
 def test_terminate(kind):
     pool = manage(kind, tasks.sleep, 1)
     pool.start()
@@ -633,6 +666,7 @@ def test_terminate(kind):
     assert not pool.isAlive()
 
 
+@few_methods
 def test_is_alive_is_remembered(method):
     with manage(method, tasks.square, 2) as pool:
         assert pool.isAlive() is True
@@ -644,6 +678,7 @@ def test_is_alive_is_remembered(method):
         assert pool.isAlive() is False
 
 
+@few_kinds
 def test_daemon(kind):
     before = set(children())
     pool = manage(kind, tasks.sleep, 1)
@@ -655,6 +690,7 @@ def test_daemon(kind):
     until(lambda: not set(children()) - before)
 
 
+@few_kinds
 def test_no_daemon(kind, tmp_path):
     path = str(tmp_path / 'x')
     pool = manage(kind, touch, 1, daemon=False)
@@ -666,6 +702,7 @@ def test_no_daemon(kind, tmp_path):
     assert touched(path) == 2
 
 
+@few_kinds
 def test_it_is_let_go(kind):
     with manage(kind, tasks.square) as pool:
         pool.put(1)
@@ -676,6 +713,7 @@ def test_it_is_let_go(kind):
     assert ref() is None
 
 
+@few_kinds
 def test_repr_and_pickle(kind):
     pool = manage(kind, tasks.square)
     assert 'Manager state=INIT pool_size=2>' in repr(pool)
@@ -695,6 +733,7 @@ def test_names_as_python_has_them():
 
 # --- deaths ---
 
+@few_methods
 def test_dead_workers_are_not_replaced(method):
     with manage(method, kill_if_odd, 2) as pool:
         pool.put(2)
@@ -725,6 +764,7 @@ def test_no_worker_is_left(method):
         assert all(isinstance(error, (RuntimeError, Pool.WorkerLostError)) for error in errors)
 
 
+@few_methods
 def test_no_worker_is_left_and_results_are_still_had(method):
     with manage(method, tasks.square, 2) as pool:
         for i in range(3):
@@ -736,6 +776,7 @@ def test_no_worker_is_left_and_results_are_still_had(method):
         assert sorted(pool.get(timeout=20) for _ in range(3)) == [0, 1, 4]
 
 
+@few_methods
 def test_one_worker_is_left(method):
     with manage(method, kill_if_odd, 2, ordered=True) as pool:
         pool.put(1)
@@ -755,6 +796,7 @@ def test_a_resilient_manager(method):
         assert len(pool._pool.worker_pids()) == 2
 
 
+@few_methods
 def test_a_resilient_manager_gives_up(method):
     with manage(method, kill_if_odd, 2, resilient=True, max_retries=1) as pool:
         pool.put(1)

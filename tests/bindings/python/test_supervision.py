@@ -16,6 +16,10 @@ from conftest import children, make, until
 from gi.repository import Pool
 import tasks
 
+#: Where the start of the workers makes no difference.
+few_kinds = pytest.mark.parametrize('kind', ['fork', 'threads'])
+few_methods = pytest.mark.parametrize('method', ['fork'])
+
 LONG = 60
 
 
@@ -391,6 +395,7 @@ def test_exit_codes_of_workers_that_end_in_order():
     assert left == [0, 0]
 
 
+@few_kinds
 def test_accept_callbacks(kind):
     with make(kind, 1) as pool:
         told = []
@@ -413,6 +418,7 @@ def test_accept_callbacks_come_when_the_task_starts(tmp_path):
         assert told == [1] and not first.ready()
 
 
+@few_kinds
 def test_correlation_ids(kind):
     with make(kind) as pool:
         result = pool.apply_async(tasks.square, (3,), correlation_id='job-7')
@@ -420,6 +426,7 @@ def test_correlation_ids(kind):
         assert pool.apply_async(tasks.square, (3,)).correlation_id is None
 
 
+@few_kinds
 def test_callbacks_propagate(kind, caplog):
     def bad(value):
         raise KeyError('in the callback')
@@ -433,6 +440,7 @@ def test_callbacks_propagate(kind, caplog):
     caplog.clear()  # its records hold frames
 
 
+@few_kinds
 def test_on_job_ready_of_a_subclass(kind):
     ready = []
 
@@ -478,6 +486,7 @@ def test_send_ack_of_a_subclass():
 
 # --- pools that change ---
 
+@few_kinds
 def test_grow_and_shrink(kind):
     with make(kind) as pool:
         pool.grow(2)
@@ -537,6 +546,7 @@ def test_max_memory_per_child():
         assert pool.statistics()['failed'] == 0
 
 
+@few_kinds
 def test_too_many_deaths(kind):
     if kind == 'threads':
         return  # threads do not die
@@ -572,12 +582,14 @@ def test_restart_after_too_many_deaths():
         assert pool.apply(tasks.square, (3,)) == 9
 
 
+@few_kinds
 def test_restart_must_be_allowed(pool):
     with pytest.raises(Exception, match='allow_restart'):
         pool.restart()
     assert pool.apply(tasks.square, (3,)) == 9
 
 
+@few_kinds
 def test_did_start_ok(kind):
     with make(kind) as pool:
         pool.worker_pids()
@@ -586,6 +598,7 @@ def test_did_start_ok(kind):
         assert pool.did_start_ok() is True
 
 
+@few_methods
 def test_process_sentinels(method):
     with make(method) as pool:
         pool.worker_pids()
@@ -696,13 +709,13 @@ def test_urgent_calls_come_first(tmp_path):
         first = pool.apply_async(touch, (path, 0.5))
         until(lambda: begun(path))
         results = [pool.apply_async(tasks.identity, (priority,), callback=order.append, priority=priority)
-                   for priority in (0, 0, 0, 0, 0, 0, -16, 15, 5, 15)]
+                   for priority in (*[0] * 300, -16, 0, 0, 15, 5, 15)]
         first.get(20)
         for result in results:
             result.get(20)
     # what the worker had at hand already goes before
-    assert order[-1] == -16
-    assert order.index(15) < order.index(5) < len(order) - 1 - order[::-1].index(0)
+    last = len(order) - 1 - order[::-1].index(0)
+    assert order.index(15) < order.index(5) < last and order.index(15) < order.index(-16)
 
 
 def test_progress(kind):
@@ -725,6 +738,7 @@ def test_progress(kind):
         assert mapped.progress == 1
 
 
+@few_kinds
 def test_outside_of_a_task_there_is_none(kind):
     assert Pool.current_task() is None
     with make(kind, 1) as pool:
@@ -737,6 +751,7 @@ def has_task():
     return task is not None and task.get_attempt() == 1 and task.get_id() > 0
 
 
+@few_kinds
 def test_statistics(kind):
     with make(kind, 2) as pool:
         pool.worker_pids()
@@ -748,6 +763,7 @@ def test_statistics(kind):
         assert facts['done'] == 15 and facts['failed'] == facts['retried'] == facts['restarts'] == 0
 
 
+@few_kinds
 def test_facts_of_results(kind):
     with make(kind, 2) as pool:
         result = pool.apply_async(tasks.sleep, (0.05,))
@@ -760,6 +776,7 @@ def test_facts_of_results(kind):
         assert big.id == 2 and big.attempts == 1 and big.worker in (0, 1)
 
 
+@few_kinds
 def test_repr(kind):
     with make(kind, 2) as pool:
         assert 'state=RUN' in repr(pool)

@@ -5,6 +5,7 @@ import itertools
 import struct
 
 from . import pickling
+from . import shared
 from . import worker
 
 _NUMBER = struct.Struct('<Q')
@@ -34,6 +35,15 @@ class ThreadCalls:
 
     def encode(self, function, kind, arguments):
         """Returns what travels, and the call, which is to be kept for decode()."""
+        if kind == pickling.ITEM:
+            arguments, = shared.values_of((arguments,))
+        elif kind == pickling.CALL:
+            args, kwds = arguments
+            arguments = shared.values_of(args), dict(zip(kwds, shared.values_of(tuple(kwds.values()))))
+        elif kind == pickling.STAR_CHUNK:
+            arguments = list(map(shared.values_of, arguments))
+        else:
+            arguments = shared.values_of(arguments)
         call = _Call(kind, function, arguments)
         number = next(self.numbers)
         self.waiting[number] = call
@@ -92,9 +102,11 @@ class ProcessCalls:
 
     by_reference = False
 
-    @staticmethod
-    def function(function):
-        return pickling.Function(function)
+    def __init__(self, by_value=False):
+        self.by_value = by_value
+
+    def function(self, function):
+        return pickling.Function(function, self.by_value)
 
     @staticmethod
     def encode(function, kind, arguments):

@@ -2,6 +2,8 @@
 """concurrent.futures on top of a pool."""
 
 import concurrent.futures
+import functools
+import itertools
 import threading
 
 from .errors import CancelledError
@@ -45,6 +47,10 @@ class _Future(concurrent.futures.Future):
             self.set_exception(value)
 
 
+def _run_chunk(fn, chunk):
+    return [fn(*item) for item in chunk]
+
+
 class Executor(concurrent.futures.Executor):
     """``concurrent.futures.ProcessPoolExecutor`` on a libpool pool, whose workers may die.
 
@@ -76,6 +82,16 @@ class Executor(concurrent.futures.Executor):
         future._result_object = self._pool.apply_async(
             fn, args, kwargs, lambda value: end(True, value), lambda error: end(False, error), future._begin)
         return future
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1):
+        """As the built-in map(), in workers; items travel in chunks of this size."""
+        if chunksize < 1:
+            raise ValueError('chunksize must be >= 1.')
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout)
+        items = zip(*iterables)
+        chunks = iter(lambda: tuple(itertools.islice(items, chunksize)), ())
+        return itertools.chain.from_iterable(super().map(functools.partial(_run_chunk, fn), chunks, timeout=timeout))
 
     def shutdown(self, wait=True, *, cancel_futures=False):
         """Takes no more calls, and waits until those that there are have ended."""

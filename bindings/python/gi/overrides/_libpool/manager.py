@@ -13,6 +13,7 @@ from . import blocks
 from . import iterators
 from . import logs
 from . import pickling
+from . import shared
 from . import worker
 from .errors import Empty, Full, TimeoutError, from_gerror
 from .native import Error, matches, native
@@ -37,6 +38,7 @@ class PoolProcess:
 
 def _begin(target, static_args):
     """In each worker."""
+    static_args = shared.values_of(static_args)
     if isinstance(target, type):
         _target.run = target(*static_args).run
     elif static_args:
@@ -366,6 +368,8 @@ class Manager:
                     self._collecting = False
                     self._changed.notify_all()
             if taken is not None:
+                if self._pool._log_marker is not None:
+                    logs.flush(self._pool._native, self._pool._log_marker)
                 self._store(taken)
 
     def _store(self, taken):

@@ -122,22 +122,25 @@ def encode_anything(value):
         return _encode(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         try:
-            import cloudpickle
-        except ImportError:
-            raise error from None
-        buffers = []
-
-        def keep(buffer):
-            view = buffer.raw()
-            if view.nbytes < LARGE_SIZE:
-                return True
-            buffers.append(view)
-            return False
-
-        try:
-            return [cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=keep)], buffers
+            return encode_by_value(value)
         except Exception:
             raise error from None
+
+
+def encode_by_value(value):
+    """As _encode(), by cloudpickle: functions and classes of the main module go as what they are, not by their names."""
+    import cloudpickle
+
+    buffers = []
+
+    def keep(buffer):
+        view = buffer.raw()
+        if view.nbytes < LARGE_SIZE:
+            return True
+        buffers.append(view)
+        return False
+
+    return [cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=keep)], buffers
 
 
 class Parts:
@@ -213,15 +216,20 @@ def _pack(parts, buffers):
 class Function:
     """A function on its way to workers; many calls of one function share it."""
 
-    __slots__ = ('function', 'heads', 'reference')
+    __slots__ = ('function', 'heads', 'reference', 'encode_rest')
 
-    def __init__(self, function):
+    def __init__(self, function, by_value=False):
+        """``by_value``: a worker does not find what is in the main module"""
         self.function = function
+        self.encode_rest = encode_by_value if by_value else encode_anything
         self.heads = {}
         self.reference = None
         if isinstance(function, _REFERENCE_TYPES):
             try:
-                self.reference = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+                if by_value:
+                    self.reference = b''.join(encode_by_value(function)[0])
+                else:
+                    self.reference = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
             except Exception:  # not found by its name: it is pickled with each call
                 self.reference = None
 
@@ -231,9 +239,9 @@ class Function:
         if head is None:
             head = self._make_head(kind)
         if self.reference is not None:
-            parts, buffers = encode_anything(arguments)
+            parts, buffers = self.encode_rest(arguments)
         else:
-            parts, buffers = encode_anything((self.function, arguments))
+            parts, buffers = self.encode_rest((self.function, arguments))
         if len(parts) == 1 and not buffers and len(parts[0]) < LARGE_SIZE:
             return head + parts[0]
         parts.insert(0, head)

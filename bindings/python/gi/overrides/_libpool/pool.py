@@ -163,6 +163,7 @@ class Pool:
     _last_function = None
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
     _all_up = False  # whether all workers were, once
+    _log_marker = None  # with loggers: see logs.flush()
     _submitting = 0  # calls that are on their way, while their results are looked for by number
 
     def __init_subclass__(cls, **options):
@@ -278,8 +279,8 @@ class Pool:
                 self._native.register_bytes(worker.START_NAME, start)
                 self._native.set_initializer(worker.START_NAME, None)
         else:
-            self._calls = ProcessCalls()
             self._start_method = spawning.choose_method(start_method, self._ctx)
+            self._calls = ProcessCalls(self._start_method != 'fork' and spawning.hides_main())
             logs.connect(self._native, self._loggers)
             inherited = spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
                                          logs.describe(self._loggers))
@@ -289,6 +290,9 @@ class Pool:
         except GLib.Error as error:
             raise from_gerror(error) from None
         self._state = RUN
+        if self._loggers and self._backend != 'threads':
+            nothing = GLib.Bytes.new(pickling.pack_items([]))
+            self._log_marker = self._native.map_packed_async(worker.CALL_NAME, nothing, 0, None, None)
         _pools.add(self)
 
     # --- calls ---
@@ -377,10 +381,14 @@ class Pool:
             if not _PRIORITY_MIN <= priority <= _PRIORITY_MAX:
                 raise ValueError(f'the priority is from {_PRIORITY_MIN} to {_PRIORITY_MAX}, not {priority!r}')
             options.set_priority(priority)
+        if accept is not None or on_timeout is not None:
+            # the library keeps what it is given as long as the result lives, which they may refer to
+            hooks = result._follow(accept, on_timeout)
         if accept is not None:
-            options.set_accept_callback(lambda _, info, moment, *rest: accept(WorkerInfo(info), moment / 1e6))
+            options.set_accept_callback(lambda _, info, moment, *rest: hooks and hooks[0](WorkerInfo(info), moment / 1e6))
         if on_timeout is not None:
-            options.set_timeout_callback(lambda _, soft, limit, *rest: on_timeout(soft=soft, timeout=round(limit, 6)))
+            options.set_timeout_callback(
+                lambda _, soft, limit, *rest: hooks and hooks[1](soft=soft, timeout=round(limit, 6)))
         return options
 
     def map(self, func, iterable, chunksize=None):
@@ -562,8 +570,9 @@ class Pool:
     def __exit__(self, *_):
         self.terminate()
 
-    def __del__(self, _warn=warnings.warn, _RUN=RUN):
-        if self._creator != os.getpid():
+    def __del__(self, _warn=warnings.warn, _RUN=RUN, _is_finalizing=sys.is_finalizing):
+        # at the end of the program, _end_all() has seen to it
+        if _is_finalizing() or self._creator != os.getpid():
             return
         if self._state == _RUN:
             _warn(f'unclosed running multiprocessing pool {self!r}', ResourceWarning, source=self)

@@ -11,7 +11,7 @@ from gi.repository import GLib
 from . import blocks
 from . import pickling
 from .errors import TimeoutError, from_gerror
-from .waiting import wait
+from .waiting import wait_for
 
 _log = logging.getLogger('libpool')
 _outcome_lock = threading.Lock()
@@ -31,13 +31,22 @@ class AsyncResult:
         self._callbacks_propagate = tuple(callbacks_propagate or ())
         self._propagated = None
         self._told = pool if pool._tells_jobs else None
-        self._event = threading.Event() if callback or error_callback or self._told is not None else None
-        self._native = None
+        # records of the task come before its end is known
+        follows = callback or error_callback or self._told is not None or pool._log_marker is not None
+        self._event = threading.Event() if follows else None
+        self._native = self._hooks = None
         self._outcome = None  # (True, value) or (False, exception), when it is known here
         self._facts = None
         self.correlation_id = correlation_id
 
     # --- set up by the pool ---
+
+    def _follow(self, *hooks):
+        """Keeps functions until this has ended, and its callback has run."""
+        self._hooks = list(hooks)
+        if self._event is None:
+            self._event = threading.Event()
+        return self._hooks
 
     def _submitted(self, native_result):
         self._native = native_result
@@ -71,6 +80,8 @@ class AsyncResult:
         finally:
             _callbacks.depth -= 1
             self._callback = self._error_callback = self._told = None
+            if self._hooks is not None:
+                self._hooks.clear()
             self._event.set()
 
     def _resolve(self):
@@ -112,7 +123,7 @@ class AsyncResult:
         native_result = self._native
         if self._outcome is None and native_result is not None and not native_result.ready():
             try:
-                wait(lambda seconds: native_result.wait(seconds, None), timeout)
+                wait_for(native_result, timeout)
             except TimeoutError:
                 return False
         if self._event is None:
@@ -122,7 +133,7 @@ class AsyncResult:
             return True
         if not self._event.is_set():
             if native_result is not None:
-                wait(lambda seconds: native_result.wait(seconds, None), 0)
+                wait_for(native_result, 0)
             return self._event.wait(timeout)
         return True
 

@@ -24,7 +24,8 @@ _SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8  # sealing, shrinking, growing, writing
 class Shared:
     """A value that is sent to any number of tasks and exists once in memory. See :func:`shared`.
 
-    ``value`` is the value here. A task that gets this as an argument, or within one, gets the value itself.
+    ``value`` is the value here. A task that gets this as an argument, or within one, gets the value itself; one that is a
+    thread gets that for arguments only.
     """
 
     def __init__(self, value):
@@ -73,6 +74,13 @@ def shared(value):
         pool.starmap(look_up, [(table, key) for key in keys])
     """
     return Shared(value)
+
+
+def values_of(arguments):
+    """Arguments that go to a task without having been pickled, as it gets them."""
+    if type(arguments) in (tuple, list) and any(type(argument) is Shared for argument in arguments):
+        return tuple(argument.value if type(argument) is Shared else argument for argument in arguments)
+    return arguments
 
 
 def _open(key, fd, size):

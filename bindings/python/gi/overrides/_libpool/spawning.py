@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How workers are made: by os.fork from this program, or as fresh interpreters that import what it has imported."""
 
+import collections
 import contextlib
+import importlib.util
+import io
 import json
 import multiprocessing
 import multiprocessing.context
@@ -85,10 +88,25 @@ class _Inheritance:
         return fd
 
 
+def _dump_by_value(parts):
+    """By cloudpickle, and what multiprocessing knows to pickle as it does."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):
+        dispatch_table = collections.ChainMap(ForkingPickler._extra_reducers, cloudpickle.CloudPickler.dispatch_table)
+
+    file = io.BytesIO()
+    Pickler(file, pickle.HIGHEST_PROTOCOL).dump(parts)
+    return file.getvalue()
+
+
 def _dump_start(start, inheritance):
     parts = start.prefix, start.initializer, start.initargs, start.loggers
     multiprocessing.context.set_spawning_popen(inheritance)
     try:
+        if hides_main():
+            with contextlib.suppress(Exception):
+                return _dump_by_value(parts)
         return bytes(ForkingPickler.dumps(parts, pickle.HIGHEST_PROTOCOL))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         try:
@@ -142,9 +160,29 @@ def inheritable(fds):
             os.set_inheritable(fd, was)
 
 
-def _worker_command():
+def _describe_program():
+    """What multiprocessing tells a fresh interpreter; nothing of a main module that is in no file."""
     data = multiprocessing.spawn.get_preparation_data('libpool')
     del data['authkey']  # the command line is for all to see
+    if not os.path.isfile(data.get('init_main_from_path', '')):
+        data.pop('init_main_from_path', None)
+    return data
+
+
+def hides_main():
+    """Whether fresh interpreters cannot import the main module, and cloudpickle can send what is in it.
+
+    That is so at a prompt, with ``-c`` and standard input, and for ``__main__.py`` of a package.
+    """
+    data = _describe_program()
+    name = data.get('init_main_from_name', '')
+    if 'init_main_from_path' in data or name and name.rpartition('.')[2] != '__main__':
+        return False
+    return importlib.util.find_spec('cloudpickle') is not None
+
+
+def _worker_command():
+    data = _describe_program()
     # nothing is imported before the path is this program's: there may be anything in the working directory
     code = f'import sys; sys.path[:] = {sys.path!r}; import gi.repository.Pool; from {__name__} import main; main()'
     executable = os.path.abspath(os.fsdecode(multiprocessing.spawn.get_executable()))

@@ -23,6 +23,7 @@ from gi.repository import GLib
 from . import blocks
 from . import logs
 from . import pickling
+from . import shared
 from .errors import SoftTimeLimitExceeded
 from .native import native, POOL_DOMAIN
 
@@ -214,7 +215,7 @@ def run_initializer(initializer, initargs):
     if initializer is None:
         return
     try:
-        initializer(*initargs)
+        initializer(*shared.values_of(initargs))
     except BaseException as error:
         traceback.print_exc()
         flush()
