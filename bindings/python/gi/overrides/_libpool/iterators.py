@@ -16,6 +16,7 @@ import weakref
 from gi.repository import GLib
 
 from . import blocks
+from . import logs
 from . import pickling
 from . import worker
 from .errors import TimeoutError, from_gerror
@@ -283,6 +284,8 @@ class IMapIterator:
             raise TimeoutError(f'no result came within {timeout} s')
         taken = wait(lambda seconds: feed.stream.take(self._ordered, seconds), timeout)
         if taken is not None:
+            if self._pool is not None and self._pool._log_marker is not None:
+                logs.flush(self._pool._native, self._pool._log_marker)
             self._sort(taken)
             return True
         with feed.changed:

@@ -366,6 +366,8 @@ class Manager:
                     self._collecting = False
                     self._changed.notify_all()
             if taken is not None:
+                if self._pool._log_marker is not None:
+                    logs.flush(self._pool._native, self._pool._log_marker)
                 self._store(taken)
 
     def _store(self, taken):

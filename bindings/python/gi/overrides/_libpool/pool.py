@@ -163,6 +163,7 @@ class Pool:
     _last_function = None
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
     _all_up = False  # whether all workers were, once
+    _log_marker = None  # with loggers: see logs.flush()
     _submitting = 0  # calls that are on their way, while their results are looked for by number
 
     def __init_subclass__(cls, **options):
@@ -289,6 +290,9 @@ class Pool:
         except GLib.Error as error:
             raise from_gerror(error) from None
         self._state = RUN
+        if self._loggers and self._backend != 'threads':
+            nothing = GLib.Bytes.new(pickling.pack_items([]))
+            self._log_marker = self._native.map_packed_async(worker.CALL_NAME, nothing, 0, None, None)
         _pools.add(self)
 
     # --- calls ---

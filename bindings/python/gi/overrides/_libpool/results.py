@@ -31,7 +31,9 @@ class AsyncResult:
         self._callbacks_propagate = tuple(callbacks_propagate or ())
         self._propagated = None
         self._told = pool if pool._tells_jobs else None
-        self._event = threading.Event() if callback or error_callback or self._told is not None else None
+        # records of the task come before its end is known
+        follows = callback or error_callback or self._told is not None or pool._log_marker is not None
+        self._event = threading.Event() if follows else None
         self._native = None
         self._outcome = None  # (True, value) or (False, exception), when it is known here
         self._facts = None
