@@ -238,7 +238,7 @@ with Pool.Manager(Scale, static_args=[3], logger=logging.getLogger('x')) as mana
 with Pool.Manager(text, size=2) as texts:
     first: str = texts.get(timeout=1)
 with Pool.Executor(2) as executor:
-    print(executor.submit(add, 1, b=2).result() + 1)
+    print(executor.submit(add, 1, b=2).result() + 1, sum(executor.map(add, [1], [2], chunksize=2)))
 task = Pool.current_task()
 if task is not None:
     task.set_progress(0.5)

@@ -6,8 +6,8 @@ import multiprocessing
 from multiprocessing.context import BaseContext
 from queue import Empty as Empty, Full as Full
 from types import GenericAlias, ModuleType, TracebackType
-from typing import (Any, Callable, ClassVar, Generator, Generic, Iterable, Literal, Mapping, NoReturn, ParamSpec, TypeVar,
-                    overload)
+from typing import (Any, Callable, ClassVar, Generator, Generic, Iterable, Iterator, Literal, Mapping, NoReturn, ParamSpec,
+                    TypeVar, overload)
 
 from typing_extensions import Self
 
@@ -366,6 +366,8 @@ class Executor(concurrent.futures.Executor):
                  initializer: Callable[..., object] | None = ..., initargs: Iterable[Any] = ..., *,
                  max_tasks_per_child: int | None = ..., **options: Any) -> None: ...
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> concurrent.futures.Future[_T]: ...
+    def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: float | None = ...,
+            chunksize: int = ...) -> Iterator[_T]: ...
     def shutdown(self, wait: bool = ..., *, cancel_futures: bool = ...) -> None: ...
 
 def register_joblib(make_default: bool = ...) -> None: ...
