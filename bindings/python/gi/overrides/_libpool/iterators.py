@@ -11,6 +11,7 @@ import collections
 import itertools
 import struct
 import threading
+import types
 import weakref
 
 from gi.repository import GLib
@@ -392,6 +393,8 @@ class IMapIterator:
         feed = getattr(self, '_feed', None)
         if feed is not None:
             feed.drop()
+
+    __class_getitem__ = classmethod(types.GenericAlias)
 
 
 class IMapUnorderedIterator(IMapIterator):

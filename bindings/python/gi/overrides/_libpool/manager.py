@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+import types
 import warnings
 
 from gi.repository import GLib
@@ -396,6 +397,8 @@ class Manager:
                 return RuntimeError(error.message)
             return from_gerror(error)
         return RuntimeError('a task failed for no reason')
+
+    __class_getitem__ = classmethod(types.GenericAlias)
 
     # --- the same, as Python would call it ---
 

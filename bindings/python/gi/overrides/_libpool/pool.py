@@ -152,6 +152,10 @@ class Pool:
     ``max_retries`` workers fails. ``backend_options`` are further properties of ``Pool.native.Manager``, such as ``grace=0.5``,
     ``sandbox='strict'``, ``memory_limit=100_000``. ``loggers``: records that tasks give to these come out here.
 
+    ``lost_worker_timeout``: seconds that results may still take when their worker is gone; on this machine they take none.
+    ``enable_timeouts`` is there for billiard's sake: time limits always hold. ``threads=False``: no thread looks after the
+    pool; see :meth:`maintain_pool`.
+
     ``with`` terminates the pool at its end. Raises ValueError or TypeError for arguments that make no sense, and
     PoolError if the pool cannot be started.
     """
@@ -235,6 +239,9 @@ class Pool:
 
     def _map_options(self, cluster, master_sock_type, backend_options):
         """``cluster`` and ``master_sock_type`` mean something to remote backends only."""
+        if cluster is not None or master_sock_type != 'w':
+            raise ValueError(f'cluster and master_sock_type say where remote workers are; those of the backend '
+                             f'{self._backend!r} are on this machine')
         return backend_options
 
     def _make_native(self, options):
@@ -315,9 +322,11 @@ class Pool:
         ``timeout_callback(soft=, timeout=)`` when it runs over a limit. ``soft_timeout``, ``timeout``: seconds, in place
         of the pool's. ``priority``: -16 to 15, more urgent calls are started first.
 
-        An argument that cannot be pickled is the exception of the result.
+        An argument that cannot be pickled is the exception of the result. ``lost_worker_timeout`` is checked, and that of
+        the pool holds.
         """
         self._check_running()
+        _seconds('lost_worker_timeout', lost_worker_timeout)
         result = ApplyResult(self, callback, error_callback, callbacks_propagate, correlation_id)
         options = None
         if (accept_callback or timeout_callback or soft_timeout is not None or timeout is not None or priority or
@@ -476,10 +485,12 @@ class Pool:
         Items are taken as workers need them, never more than a window ahead of the results that were taken. An
         exception of one item does not end the iteration. ``next(timeout)`` waits for so many seconds.
         """
+        _seconds('lost_worker_timeout', lost_worker_timeout)
         return self._imap(func, iterable, chunksize, False, True)
 
     def imap_unordered(self, func, iterable, chunksize=1, lost_worker_timeout=None):
         """As imap(), with results in the order in which they come."""
+        _seconds('lost_worker_timeout', lost_worker_timeout)
         return self._imap(func, iterable, chunksize, False, False)
 
     def istarmap(self, func, iterable, chunksize=1):

@@ -8,6 +8,7 @@ import mmap
 import os
 import pickle
 import threading
+import types
 
 from . import pickling
 
@@ -59,6 +60,8 @@ class Shared:
         if self._fd < 0:
             raise ValueError('a shared value that was closed cannot be sent')
         return _open, (self._key, self._fd, self.size)
+
+    __class_getitem__ = classmethod(types.GenericAlias)
 
     def __repr__(self):
         return f'<{type(self).__module__}.{type(self).__qualname__} {self.size} bytes>'
