@@ -6,7 +6,6 @@ length are taken in the thread that takes results. A generator may block, even u
 thread of its own takes its items, as multiprocessing's does.
 """
 
-import asyncio
 import collections
 import itertools
 import struct
@@ -354,6 +353,8 @@ class IMapIterator:
         return self._pop()
 
     async def _go_on_async(self):
+        import asyncio  # here: most programs do without, and it is large
+
         loop = asyncio.get_running_loop()
         feed = self._feed
         if feed.thread is None:

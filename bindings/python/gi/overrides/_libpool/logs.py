@@ -8,7 +8,6 @@ G_DEBUG says that warnings are fatal.
 
 import copy
 import logging
-import logging.handlers
 import pickle
 import threading
 import traceback

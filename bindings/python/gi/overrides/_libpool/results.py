@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Results of calls that have been made and may not have ended."""
 
-import asyncio
 import logging
 import threading
 import types
@@ -203,6 +202,8 @@ class AsyncResult:
 
     def __await__(self):
         if not self.ready():
+            import asyncio  # here: most programs do without, and it is large
+
             loop = asyncio.get_running_loop()
             future = loop.create_future()
 
