@@ -87,6 +87,8 @@ def test_cancelling_ends_the_task(processes, tmp_path):
         result = processes.apply_async(touch, (path, LONG))
         other = processes.apply_async(tasks.sleep, (0.3,))
         waits = asyncio.ensure_future(_await(result))
+        # a task that is cancelled before it has begun awaits nothing
+        await asyncio.sleep(0)
         while not os.path.exists(path):
             await asyncio.sleep(0.01)
         waits.cancel()

@@ -20,6 +20,7 @@ from . import logs
 from . import pickling
 from . import worker
 from .errors import TimeoutError, from_gerror
+from .native import Error, matches
 from .waiting import wait
 
 #: Calls that are out: at work, or with results that nobody has taken. At most so many, and so many for each worker; and
@@ -365,6 +366,8 @@ class IMapIterator:
         try:
             taken = feed.stream.take(self._ordered, 0)
         except GLib.Error as error:
+            if matches(error, Error.WAIT_TIMED_OUT):
+                return True  # the feed has sent more since the stream said that all was taken
             raise from_gerror(error) from None
         if taken is not None:
             self._sort(taken)
