@@ -16,7 +16,9 @@ import tap
 import gi
 
 gi.require_version('Pool', '1')
-from gi.repository import GLib, Pool  # noqa: E402
+from gi.repository import GLib, Pool as Override  # noqa: E402
+
+Pool = Override.native
 
 POOLS = 50
 CALLS = 20

@@ -15,6 +15,11 @@ class Tap:
         self.n = 0
         self.told = set()
 
+    @staticmethod
+    def pytest_addoption(parser):
+        # pytest asks for it where it explains an assertion, and the plugin that has it would print more than TAP
+        parser.addoption('--verbose', action='count', default=0, dest='verbose')
+
     def tell(self, outcome, name, why=''):
         self.n += 1
         name = name.replace('#', '')

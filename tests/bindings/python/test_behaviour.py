@@ -570,10 +570,11 @@ def write_file(where):
 
 def test_one_long_item_does_not_hold_up_the_others(kind):
     with make(kind, 2) as pool:
-        start = time.monotonic()
-        assert pool.map(tasks.slow_if_first, range(100)) == list(range(100))
-        # half of the others behind the long one would be half a second more
-        assert time.monotonic() - start < 1.9 if kind != 'threads' else True
+        pool.map(tasks.sleep, [0.1] * 4, 1)  # both workers are up
+        workers = pool.map(tasks.slow_if_first, range(100))
+        if kind != 'threads':
+            # what had been dealt to the worker of the long one was taken back
+            assert workers[1:].count(workers[0]) < 15
 
 
 def test_cpu_count():

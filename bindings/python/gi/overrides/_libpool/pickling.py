@@ -249,7 +249,7 @@ class Function:
 
     def encode_all(self, kind, items):
         """A call for each item. Raises what pickling raises for the first that cannot be pickled."""
-        if self.reference is None:
+        if self.reference is None or self.encode_rest is encode_by_value:
             return [self.encode(kind, item) for item in items]
         head = self.heads.get(kind) or self._make_head(kind)
         encoder = _Encoder.take()
