@@ -32,7 +32,7 @@ class Argument:
     ``head`` is what is to be loaded, ``buffers`` what that refers to, writable.
     """
 
-    def __init__(self, task, view, address):
+    def __init__(self, task, view):
         self.mapping = self.view = None
         if not self._map(task, len(view)):
             # it came some other way: the task gets a copy

@@ -54,10 +54,6 @@ class ThreadCalls:
         encoded = [self.encode(function, kind, item) for item in items]
         return [message for message, _ in encoded], [call for _, call in encoded]
 
-    def forget(self, message):
-        """The call has ended without having run."""
-        self.waiting.pop(_NUMBER.unpack(message)[0], None)
-
     def clear(self):
         self.waiting.clear()
 
@@ -115,10 +111,6 @@ class ProcessCalls:
     @staticmethod
     def encode_all(function, kind, items):
         return function.encode_all(kind, items), None
-
-    @staticmethod
-    def forget(message):
-        pass
 
     @staticmethod
     def clear():

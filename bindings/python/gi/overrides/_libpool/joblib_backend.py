@@ -12,7 +12,6 @@ def register(make_default=False):
     import joblib
     from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase, SafeFunction
 
-    from .errors import TimeoutError
     from .native import native
     from .pool import Pool
 

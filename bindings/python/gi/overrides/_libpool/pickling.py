@@ -59,6 +59,17 @@ class _Sink:
     __slots__ = ('write',)
 
 
+def _keeper(buffers):
+    """For a pickler: puts large buffers beside the pickle; smaller ones go with the rest."""
+    def keep(buffer):
+        view = buffer.raw()
+        if view.nbytes < LARGE_SIZE:
+            return True
+        buffers.append(view)
+        return False
+    return keep
+
+
 class _Encoder:
     """A pickler that is used again and again. It hands out what is large without copying it."""
 
@@ -69,15 +80,8 @@ class _Encoder:
         self.buffers = []
         sink = _Sink()
         sink.write = self.parts.append
-        self.pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=self._keep)
+        self.pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=_keeper(self.buffers))
         self.table = None
-
-    def _keep(self, buffer):
-        view = buffer.raw()
-        if view.nbytes < LARGE_SIZE:
-            return True  # it goes with the rest
-        self.buffers.append(view)
-        return False
 
     def refresh(self):
         """What multiprocessing can pickle, this can."""
@@ -132,15 +136,8 @@ def encode_by_value(value):
     import cloudpickle
 
     buffers = []
-
-    def keep(buffer):
-        view = buffer.raw()
-        if view.nbytes < LARGE_SIZE:
-            return True
-        buffers.append(view)
-        return False
-
-    return [cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=keep)], buffers
+    pickled = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=_keeper(buffers))
+    return [pickled], buffers
 
 
 class Parts:

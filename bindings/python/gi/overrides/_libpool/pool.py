@@ -4,7 +4,6 @@
 import atexit
 import functools
 import itertools
-import multiprocessing
 import os
 import sys
 import time
@@ -20,7 +19,7 @@ from . import pickling
 from . import spawning
 from . import worker
 from .calls import ProcessCalls, ThreadCalls
-from .errors import PoolError, from_gerror
+from .errors import from_gerror
 from .native import State, native
 from .results import ApplyResult, MapResult
 from .waiting import wait

@@ -262,7 +262,6 @@ class MapResult(ApplyResult):
     """
 
     _length = 0
-    _chunksize = 0  # of what travels as one; 0: each item by itself
     _calls = None
     _tokens = None  # ThreadCalls
     _failures = None  # exceptions by index
@@ -308,7 +307,7 @@ class MapResult(ApplyResult):
             if self._native.get_n_items() == 0:
                 self._let_go()
                 return False, from_gerror(error)
-            replies = self._fetch_one_by_one(failures)
+            replies = self._fetch_one_by_one()
         else:
             view = self._open(replies)
             if self._tokens is None and self._starts is None:
@@ -332,7 +331,7 @@ class MapResult(ApplyResult):
             return memoryview(replies.get_data())
         return blocks.open_bytes(replies)
 
-    def _fetch_one_by_one(self, failures):
+    def _fetch_one_by_one(self):
         """Some calls have failed in the pool: their errors stand in place of their replies."""
         for index in range(self._native.get_n_items()):
             try:

@@ -143,7 +143,7 @@ def run_call(task, address, size, *_):
             _reply(task, _run(view))
         else:
             # what is replied may be part of the argument
-            with blocks.Argument(task, view, address) as argument:
+            with blocks.Argument(task, view) as argument:
                 _reply(task, _run(argument.head, argument.buffers))
     except BaseException as error:
         task.reply(_reply_exception(error))
