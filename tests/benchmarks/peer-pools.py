@@ -68,6 +68,11 @@ class Multiprocessing:
         return [process.pid for process in pool._pool]
 
     @staticmethod
+    def end(pool):
+        pool.close()
+        pool.join()
+
+    @staticmethod
     def give_up(pool):
         """No more workers, so that what is left can be ended."""
         pool._worker_handler._state = multiprocessing.pool.TERMINATE
@@ -80,6 +85,12 @@ class Billiard(Multiprocessing):
     def make(workers):
         import billiard
         return billiard.Pool(workers)
+
+    @classmethod
+    def end(cls, pool):
+        # join() after close() takes half a minute when there was a map, and terminate() hangs now and then
+        cls.give_up(pool)
+        end_children()
 
 
 class Libpool:
@@ -96,6 +107,11 @@ class Libpool:
     @staticmethod
     def pids(pool):
         return pool.worker_pids()
+
+    @staticmethod
+    def end(pool):
+        pool.close()
+        pool.join()
 
     @staticmethod
     def give_up(pool):
@@ -135,8 +151,7 @@ class Run:
         """A pool that ends by close() and join(): terminate() right after a task hangs now and then."""
         pool = (self.peer.make_threads if threads else self.peer.make)(workers)
         yield pool
-        pool.close()
-        pool.join()
+        self.peer.end(pool)
 
 
 # --- maps ---
@@ -388,6 +403,9 @@ def main():
         print(json.dumps({
             'figure': options.figure + suffix, 'backend': options.peer, 'value': value, 'unit': unit,
         }), flush=True)
+    if options.peer == 'billiard':
+        # it would try to end its pool once more
+        os._exit(0)
 
 
 if __name__ == '__main__':

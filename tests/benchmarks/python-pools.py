@@ -16,6 +16,8 @@ import statistics
 import subprocess
 import sys
 
+import runner
+
 PEERS = ('libpool', 'multiprocessing', 'billiard')
 TIMEOUT = 120
 
@@ -50,14 +52,20 @@ def parse_arguments():
 
 
 def run(*arguments):
+    """What a run of the other program has measured, by figure; nothing that it started is left."""
     program = pathlib.Path(__file__).with_name('peer-pools.py')
-    return subprocess.run([sys.executable, str(program), *arguments], stdout=subprocess.PIPE, text=True, check=True,
-                          timeout=TIMEOUT, stdin=subprocess.DEVNULL).stdout
+    return runner.run_once([sys.executable, str(program), *arguments], dict(os.environ), TIMEOUT)
+
+
+def list_figures():
+    """The figures of each peer that can be measured here."""
+    program = pathlib.Path(__file__).with_name('peer-pools.py')
+    return json.loads(subprocess.check_output([sys.executable, str(program), '--list'], timeout=TIMEOUT))
 
 
 def measure(options, samples, failures):
     """Fills in samples[figure][peer]: (values, unit)."""
-    available = json.loads(run('--list'))
+    available = list_figures()
     peers = [peer for peer in options.peers.split(',') if peer in available]
     figures = [figure for figure in available['libpool'] if not options.only or re.search(options.only, figure)]
     share = ['--share', '0.02'] if options.quick else []
@@ -67,13 +75,13 @@ def measure(options, samples, failures):
             for peer in reversed(turns) if number % 2 else turns:
                 print(f'round {number + 1}/{options.rounds}: {figure} of {peer}', file=sys.stderr)
                 try:
-                    lines = run(peer, figure, *share).splitlines()
-                except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                    measured = run(peer, figure, *share)
+                except runner.Failed as error:
                     failures.append(f'{figure} of {peer}: {error}')
                     continue
-                for line in map(json.loads, lines):
-                    values = samples.setdefault(line['figure'], {}).setdefault(peer, ([], line['unit']))[0]
-                    values.append(line['value'])
+                for name, entry in measured.items():
+                    values = samples.setdefault(name, {}).setdefault(peer, ([], entry['unit']))[0]
+                    values.append(entry['value'])
 
 
 def number(value):
