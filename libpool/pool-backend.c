@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "pool-backend.h"
+#include "pool-backend-private.h"
 #include "pool-engine-private.h"
 
 /**
@@ -41,7 +41,10 @@ pool_backend_init (PoolBackend *self)
 void
 pool_backend_deliver (PoolBackend *self, const PoolBackendResult *result)
 {
-  pool_engine_deliver (self->engine, result);
+  if (G_UNLIKELY (self->sink != NULL))
+    self->sink->deliver (self->sink, result);
+  else
+    pool_engine_deliver (self->engine, result);
 }
 
 /**
@@ -58,7 +61,10 @@ pool_backend_deliver (PoolBackend *self, const PoolBackendResult *result)
 void
 pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char *host)
 {
-  pool_engine_worker_up (self->engine, worker, pid, host != NULL ? host : g_get_host_name ());
+  if (self->sink != NULL)
+    self->sink->worker_up (self->sink, worker, pid);
+  else
+    pool_engine_worker_up (self->engine, worker, pid, host != NULL ? host : g_get_host_name ());
 }
 
 /**
@@ -75,7 +81,10 @@ pool_backend_worker_up (PoolBackend *self, guint worker, gint64 pid, const char 
 void
 pool_backend_worker_sandboxed (PoolBackend *self, guint worker, PoolSandboxFlags enforced)
 {
-  pool_engine_worker_sandboxed (self->engine, worker, enforced);
+  if (self->sink != NULL)
+    self->sink->worker_sandboxed (self->sink, worker, enforced);
+  else
+    pool_engine_worker_sandboxed (self->engine, worker, enforced);
 }
 
 /**
@@ -91,7 +100,10 @@ pool_backend_worker_sandboxed (PoolBackend *self, guint worker, PoolSandboxFlags
 void
 pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit)
 {
-  pool_engine_worker_down (self->engine, exit);
+  if (self->sink != NULL)
+    self->sink->worker_down (self->sink, exit);
+  else
+    pool_engine_worker_down (self->engine, exit);
 }
 
 /**
@@ -109,7 +121,10 @@ pool_backend_worker_down (PoolBackend *self, const PoolBackendExit *exit)
 void
 pool_backend_log (PoolBackend *self, guint worker, const guint8 *record, gsize size)
 {
-  pool_engine_log (self->engine, worker, record, size);
+  if (self->sink != NULL)
+    self->sink->log (self->sink, worker, record, size);
+  else
+    pool_engine_log (self->engine, worker, record, size);
 }
 
 /**
@@ -125,7 +140,59 @@ pool_backend_log (PoolBackend *self, guint worker, const guint8 *record, gsize s
 void
 pool_backend_output (PoolBackend *self, guint64 handle, const PoolBackendOutput *output)
 {
-  pool_engine_output (self->engine, handle, output);
+  if (self->sink != NULL)
+    self->sink->output (self->sink, handle, output);
+  else
+    pool_engine_output (self->engine, handle, output);
+}
+
+/**
+ * pool_backend_was_split: (skip)
+ * @self: a backend
+ * @handle: of a batch that a worker runs
+ * @first: the first item that was taken back
+ *
+ * For a backend that cannot say so when it is asked: split() has returned 0, and now the later part of the batch was
+ * taken back. The worker's result is that of the items before @first.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_was_split (PoolBackend *self, guint64 handle, guint first)
+{
+  pool_engine_was_split (self->engine, handle, first);
+}
+
+/**
+ * pool_backend_worker_changed: (skip)
+ * @self: a backend
+ * @worker: the worker's number
+ *
+ * For a backend that hears late of what workers do: get_worker() has something new to tell of this one, which may run over
+ * a time limit.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_worker_changed (PoolBackend *self, guint worker)
+{
+  pool_engine_worker_changed (self->engine, worker);
+}
+
+/**
+ * pool_backend_add_wanted: (skip)
+ * @self: a backend
+ * @n: how many workers; negative: fewer
+ *
+ * For workers that come and go by themselves: the pool is to have so many more than it wanted up to now. To be called
+ * before they come up, or are told to be gone.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_add_wanted (PoolBackend *self, int n)
+{
+  pool_engine_add_wanted (self->engine, n);
 }
 
 /**

@@ -22,6 +22,7 @@ G_BEGIN_DECLS
 typedef struct _PoolBackend PoolBackend;
 typedef struct _PoolBackendClass PoolBackendClass;
 typedef struct _PoolEngine PoolEngine;
+typedef struct _PoolBackendSink PoolBackendSink;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolBackend, g_object_unref)
 
@@ -78,6 +79,7 @@ typedef enum
   POOL_RESULT_ACCEPTED, /* no result yet: a worker has started the task */
   POOL_RESULT_PROGRESS, /* no result yet: the task has told how far it is (run_time: 0 to 1) */
   POOL_RESULT_LEAVING,  /* no result: the worker will take no more tasks than the one it is in */
+  POOL_RESULT_LOST,     /* no result, and none will come: who had it is gone, and may have started it (data: an error) */
 } PoolResultKind;
 
 /* What a worker is told of the task that it runs. */
@@ -96,6 +98,20 @@ typedef struct
   double delay; /* it dawdles */
   guint64 seed;
 } PoolBackendChaos;
+
+/* Where the agents of a remote backend come from, and how they are known. NULL or 0: what the backend does by itself. */
+typedef struct
+{
+  char *endpoint;
+  char *launcher;
+  char *key_file;     /* the pool's own keys */
+  char *allowed_keys; /* those of agents that may connect */
+  char *agent_key_file; /* what an agent that is launched is told of its keys: a name on its machine */
+  char *agent_command; /* what is run in place of `pool` on other machines */
+  guint processes_per_agent;
+  double heartbeat; /* seconds; an agent that is not heard of for three times as long is lost */
+  char *bound; /* set by the backend: where agents connect */
+} PoolRemoteConfig;
 
 /* What a backend is to start with. Valid during start(). */
 typedef struct
@@ -120,6 +136,9 @@ typedef struct
   gpointer thread_data;
   gboolean keep_descriptors; /* workers that are forked from the program keep what it has open */
   const char *const *worker_command; /* the program of exec'd workers, an absolute path, and its first arguments */
+
+  gboolean at_most_once; /* a task that may have been started is not to be started again */
+  PoolRemoteConfig *remote; /* of a backend with POOL_BACKEND_REMOTE */
 } PoolBackendConfig;
 
 /* A unit of work on its way to a worker. */
@@ -191,6 +210,7 @@ struct _PoolBackend
 
   /*< private >*/
   PoolEngine *engine; /* not owned: outlives the backend */
+  const PoolBackendSink *sink; /* who hears of what happens in place of the engine; NULL: the engine */
 };
 
 /*
@@ -315,6 +335,12 @@ POOL_AVAILABLE_IN_ALL
 void pool_backend_log (PoolBackend *self, guint worker, const guint8 *record, gsize size);
 POOL_AVAILABLE_IN_ALL
 void pool_backend_output (PoolBackend *self, guint64 handle, const PoolBackendOutput *output);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_was_split (PoolBackend *self, guint64 handle, guint first);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_worker_changed (PoolBackend *self, guint worker);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_add_wanted (PoolBackend *self, int n);
 
 /* What a backend may ask. */
 POOL_AVAILABLE_IN_ALL

@@ -402,6 +402,13 @@ pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *report)
   pool_engine_wake_locked (self, NULL);
 }
 
+/* Workers come, or go, by themselves. */
+void
+pool_engine_add_wanted (PoolEngine *self, int n)
+{
+  self->n_wanted = n < 0 && (guint) -n > self->n_wanted ? 0 : self->n_wanted + n;
+}
+
 /* No worker can be kept alive: everything fails with @cause, now and later. */
 void
 pool_engine_break (PoolEngine *self, const GError *cause)

@@ -233,6 +233,16 @@ pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error)
   return any;
 }
 
+/* Nobody had started it, and nobody is to. */
+void
+pool_engine_end_unwanted_locked (PoolEngine *self, PoolRecord *record)
+{
+  g_autoptr (GError) error = g_error_new (POOL_ERROR, POOL_ERROR_CANCELLED,
+                                          "Task %" G_GUINT64_FORMAT " was cancelled before it was started", record->id);
+
+  pool_engine_fail_record_locked (self, record, POOL_RECORD_CANCELLED, error);
+}
+
 /* Gives up what no worker has started of a job; how much of it there was. */
 gboolean
 pool_engine_cancel_queued_locked (PoolEngine *self, PoolJob *job, const GError *error)
@@ -243,10 +253,15 @@ pool_engine_cancel_queued_locked (PoolEngine *self, PoolJob *job, const GError *
     {
       PoolRecord *record = self->ledger.table[i];
 
-      if (record == NULL || record->job != job ||
-          (record->state != POOL_RECORD_QUEUED &&
-           !POOL_BACKEND_GET_CLASS (self->backend)->cancel (self->backend, pool_record_get_handle (record))))
+      if (record == NULL || record->job != job)
         continue;
+      if (record->state != POOL_RECORD_QUEUED &&
+          !POOL_BACKEND_GET_CLASS (self->backend)->cancel (self->backend, pool_record_get_handle (record)))
+        {
+          /* one that is far away may yet be handed back */
+          record->is_unwanted = (self->flags & POOL_BACKEND_REMOTE) != 0;
+          continue;
+        }
       any = TRUE;
       pool_engine_fail_record_locked (self, record, POOL_RECORD_CANCELLED, error);
     }

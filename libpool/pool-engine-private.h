@@ -37,6 +37,7 @@ typedef struct
   double callback_grace;  /* seconds that callbacks wait for their context to be iterated */
   gboolean interruptible; /* a wait ends when a signal handler has run */
   gboolean leave_dead; /* workers that die are not replaced */
+  PoolRemoteConfig remote;
 } PoolEngineSettings;
 
 /* What the pool knows of a worker. */
@@ -228,6 +229,7 @@ void pool_engine_worker_up (PoolEngine *self, guint worker, gint64 pid, const ch
 void pool_engine_worker_sandboxed (PoolEngine *self, guint worker, PoolSandboxFlags enforced);
 void pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *exit);
 GPtrArray *pool_engine_get_workers (PoolEngine *self);
+void pool_engine_add_wanted (PoolEngine *self, int n);
 void pool_engine_maybe_stop_locked (PoolEngine *self);
 void pool_engine_fill_up_locked (PoolEngine *self);
 gboolean pool_engine_restart (PoolEngine *self, PoolBackend *fresh, GError **error);
@@ -265,6 +267,7 @@ gboolean pool_engine_stop_trace (PoolEngine *self, GError **error);
 void pool_engine_arm_timer_locked (PoolEngine *self, gint64 when);
 void pool_engine_check_time_locked (PoolEngine *self);
 void pool_engine_watch_memory_locked (PoolEngine *self);
+void pool_engine_worker_changed (PoolEngine *self, guint worker);
 void pool_engine_limit_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_await_results_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
 void pool_engine_clear_lost (PoolEngine *self);
@@ -303,6 +306,7 @@ void pool_engine_count_back_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_collect_job_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_job_done_locked (PoolEngine *self, PoolJob *job);
 void pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result);
+void pool_engine_was_split (PoolEngine *self, guint64 handle, guint first);
 void pool_engine_withdraw_locked (PoolEngine *self, int priority);
 void pool_engine_init_record (PoolEngine *self, PoolRecord *record);
 void pool_engine_set_limits (PoolEngine *self, PoolRecord *record);
@@ -314,6 +318,7 @@ void pool_engine_fail_all_locked (PoolEngine *self, const GError *error);
 PoolRecord *pool_engine_cut_again_locked (PoolEngine *self, PoolRecord *from, guint64 first, guint n);
 void pool_engine_fail_record_locked (PoolEngine *self, PoolRecord *record, PoolRecordState state, const GError *error);
 void pool_engine_end_as_wanted_locked (PoolEngine *self, PoolRecord *record);
+void pool_engine_end_unwanted_locked (PoolEngine *self, PoolRecord *record);
 void pool_engine_lose_locked (PoolEngine *self, PoolRecord *record, guint item, const char *how);
 void pool_engine_condemn_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);
 void pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, const GError *error);

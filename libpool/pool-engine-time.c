@@ -232,6 +232,14 @@ check_worker (PoolEngine *self, PoolWorker *worker, gint64 time, guint *n_limite
   return next;
 }
 
+/* What a worker far away does has become known: it may be what somebody waits for. */
+void
+pool_engine_worker_changed (PoolEngine *self, guint worker)
+{
+  if (self->n_limited > 0 || self->n_unplaced > 0)
+    pool_engine_arm_timer_locked (self, 1);
+}
+
 /* --- results that may still come --- */
 
 static void

@@ -5,6 +5,7 @@
 
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
+#include "pool-value-private.h"
 
 #include <string.h>
 #include <sys/eventfd.h>
@@ -53,6 +54,7 @@ pool_engine_new (void)
   self->settings.callback_grace = 0.05;
   self->settings.lost_worker_timeout = 10;
   self->settings.idle_time = 10;
+  self->settings.remote.heartbeat = 1;
   self->timer_fd = -1;
   self->min_limit = G_MAXINT64;
   g_queue_init (&self->leavers);
@@ -88,6 +90,13 @@ clear_settings (PoolEngineSettings *self)
   g_free ((char *) config->initializer);
   g_strfreev ((char **) config->log_domains);
   g_strfreev ((char **) config->worker_command);
+  g_free (self->remote.endpoint);
+  g_free (self->remote.launcher);
+  g_free (self->remote.key_file);
+  g_free (self->remote.allowed_keys);
+  g_free (self->remote.agent_key_file);
+  g_free (self->remote.agent_command);
+  g_free (self->remote.bound);
   if (self->fork_destroy != NULL)
     self->fork_destroy (config->fork_data);
   if (self->thread_destroy != NULL)
@@ -574,6 +583,31 @@ pool_engine_hand_out_locked (PoolEngine *self)
     pool_engine_scale_up_locked (self);
 }
 
+/* The worker of @record leaves its items from @first on to others. */
+static void
+take_rest (PoolEngine *self, PoolRecord *record, guint first)
+{
+  guint n_items = record->n_items;
+  PoolRecord *rest;
+
+  record->n_items = first;
+  rest = pool_engine_cut_again_locked (self, record, record->first + first, n_items - first);
+  if (rest == NULL)
+    return;
+  pool_engine_enter_locked (self, record->job, rest, record->id);
+  pool_queue_push_tail (&self->queue, rest);
+}
+
+void
+pool_engine_was_split (PoolEngine *self, guint64 handle, guint first)
+{
+  PoolRecord *record = pool_ledger_find (&self->ledger, handle);
+
+  if (record != NULL && first > 0 && first < record->n_items && record->ending == POOL_ENDING_NONE &&
+      record->job->klass->cut_again != NULL)
+    take_rest (self, record, first);
+}
+
 /*
  * When nothing is queued and there are more workers than records in work, somebody is idle: take the later half of a
  * running chunk back for it.
@@ -589,8 +623,7 @@ split_for_idle (PoolEngine *self)
   for (guint i = 0, seen = 0; i < self->ledger.size && seen < self->ledger.n_records; i++)
     {
       PoolRecord *record = self->ledger.table[i];
-      PoolRecord *rest;
-      guint first, n_items;
+      guint first;
 
       if (record == NULL)
         continue;
@@ -599,16 +632,9 @@ split_for_idle (PoolEngine *self)
           record->state == POOL_RECORD_QUEUED || record->ending != POOL_ENDING_NONE ||
           record->job->klass->cut_again == NULL)
         continue;
-      n_items = record->n_items;
-      first = klass->split (self->backend, pool_record_get_handle (record), n_items);
-      if (first == 0)
-        continue;
-      record->n_items = first;
-      rest = pool_engine_cut_again_locked (self, record, record->first + first, n_items - first);
-      if (rest == NULL)
-        continue;
-      pool_engine_enter_locked (self, record->job, rest, record->id);
-      pool_queue_push_tail (&self->queue, rest);
+      first = klass->split (self->backend, pool_record_get_handle (record), record->n_items);
+      if (first > 0)
+        take_rest (self, record, first);
     }
 }
 
@@ -656,6 +682,18 @@ accepted (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result)
     pool_engine_push_task_event (self, POOL_EVENT_TIMEOUT_SET, record, result->since);
 }
 
+/* Who had it is gone, and it may have been started. */
+static void
+lost_unseen (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (record == NULL)
+    return;
+  error = pool_error_decode (result->data, result->size);
+  pool_engine_lose_locked (self, record, 0, error->message);
+}
+
 /* What a worker says that is no result. */
 static void
 take_message (PoolEngine *self, const PoolBackendResult *result)
@@ -664,6 +702,8 @@ take_message (PoolEngine *self, const PoolBackendResult *result)
 
   if (result->kind == POOL_RESULT_LEAVING)
     pool_engine_worker_leaves_locked (self, result->worker);
+  else if (result->kind == POOL_RESULT_LOST)
+    lost_unseen (self, record, result);
   else if (record == NULL)
     {
       /* it was given up before it began */
@@ -701,6 +741,11 @@ pool_engine_deliver (PoolEngine *self, const PoolBackendResult *result)
       if (self->statistics != NULL)
         pool_engine_observe_result (self, record, result);
       pool_engine_end_as_wanted_locked (self, record);
+      return;
+    }
+  if (G_UNLIKELY (result->kind == POOL_RESULT_NONE && record->is_unwanted))
+    {
+      pool_engine_end_unwanted_locked (self, record);
       return;
     }
   if (G_UNLIKELY (result->kind == POOL_RESULT_NONE))

@@ -77,5 +77,7 @@ char *pool_suggest (const char *name, char **names);
 /* Functions of loaded task modules: process-wide, never unloaded. */
 POOL_EXPORT
 const PoolFunction *pool_task_modules_lookup (const char *name, GError **error);
+/* The SHA-256 of the file that a module's function is from, as it is now; "" if that cannot be read. */
+const char *pool_task_modules_get_digest (const PoolFunction *function);
 
 G_END_DECLS

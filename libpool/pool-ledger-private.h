@@ -55,6 +55,7 @@ struct _PoolRecord
   guint8 is_sent;        /* counted as being with the backend */
   guint8 ending;         /* PoolEnding: what is to become of it while a worker has it */
   guint8 is_placed;      /* the worker that is to end it has been found */
+  guint8 is_unwanted;    /* if it is handed back unstarted it has ended */
   guint8 is_aged;        /* it went before what is more urgent, because it had waited long */
   gint8 priority;
   guint8 signum;         /* of POOL_ENDING_TERMINATE */

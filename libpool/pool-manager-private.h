@@ -48,6 +48,12 @@ void pool_manager_install_properties (GObjectClass *klass);
 #define POOL_MANAGER_STATISTICS 1000
 void pool_manager_get_statistic (PoolManager *self, guint prop_id, GValue *value);
 void pool_manager_install_statistics (GObjectClass *klass);
+/* where its workers come from, if that is elsewhere */
+#define POOL_MANAGER_REMOTE 2000
+void pool_manager_get_remote (PoolManager *self, guint prop_id, GValue *value);
+void pool_manager_set_remote (PoolManager *self, guint prop_id, const GValue *value);
+void pool_manager_install_remote (GObjectClass *klass);
+gboolean pool_manager_check_remote (PoolManager *self, PoolBackendFlags flags, GError **error);
 void pool_manager_install_signals (void);
 void pool_manager_connect_events (PoolManager *self);
 gboolean pool_manager_check_new (PoolManager *self, const char *what, GError **error);

@@ -269,7 +269,9 @@ pool_manager_get_property (GObject *object, guint prop_id, GValue *value, GParam
       g_value_set_boolean (value, settings->capture_output);
       break;
     default:
-      if (prop_id >= POOL_MANAGER_STATISTICS)
+      if (prop_id >= POOL_MANAGER_REMOTE)
+        pool_manager_get_remote (self, prop_id, value);
+      else if (prop_id >= POOL_MANAGER_STATISTICS)
         pool_manager_get_statistic (self, prop_id, value);
       else
         get_limit (self, prop_id, value);
@@ -345,7 +347,9 @@ pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, 
       settings->capture_output = g_value_get_boolean (value);
       break;
     default:
-      if (!set_limit (self, prop_id, value))
+      if (prop_id >= POOL_MANAGER_REMOTE)
+        pool_manager_set_remote (self, prop_id, value);
+      else if (!set_limit (self, prop_id, value))
         G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -358,7 +362,7 @@ install_settings (void)
   /**
    * PoolManager:backend:
    *
-   * What runs the tasks: `fork`, `threads`, or the name of another module; see [func@list_backends].
+   * What runs the tasks: `fork`, `threads`, `zmq`, or the name of another module; see [func@list_backends].
    *
    * Since: 1.0
    */
@@ -772,4 +776,5 @@ pool_manager_install_properties (GObjectClass *klass)
   install_waiting ();
   g_object_class_install_properties (klass, N_PROPS, properties);
   pool_manager_install_statistics (klass);
+  pool_manager_install_remote (klass);
 }

@@ -298,6 +298,8 @@ pool_manager_prepare (PoolManager *self, GError **error)
       return FALSE;
     }
   pool_manager_prepare_logs (self);
+  self->engine->settings.backend.at_most_once = !self->engine->settings.resilient;
+  self->engine->settings.backend.remote = &self->engine->settings.remote;
   return pool_manager_check_worker_command (self, error) && prepare_size (self, error) &&
          prepare_target (self, error);
 }
@@ -325,6 +327,6 @@ pool_manager_check_backend (PoolManager *self, PoolBackend *backend, GError **er
                  "go with it: take a backend whose workers are processes, such as the default one",
                  self->backend);
   else
-    return TRUE;
+    return pool_manager_check_remote (self, flags, error);
   return FALSE;
 }

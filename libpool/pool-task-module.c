@@ -20,7 +20,13 @@ struct _PoolTaskModule
 
 static GRecMutex lock;
 static GHashTable *functions; /* full name → PoolFunction; for ever */
-static GHashTable *modules;   /* names of those that are loaded */
+static GHashTable *modules;   /* names of those that are loaded → ModuleFile */
+
+typedef struct
+{
+  char *path;
+  char *digest; /* NULL: nobody has asked for it */
+} ModuleFile;
 
 static gboolean
 is_task_name (const char *name)
@@ -137,6 +143,7 @@ load (const char *name, GError **error)
   GModule *file = pool_module_open ("POOL_TASK_PATH", POOL_TASK_DIR, TASK_PREFIX, name,
                                     "task module", POOL_ERROR_NO_SUCH_TASK, error);
   PoolTaskModule module = { name, NULL, NULL };
+  ModuleFile *loaded;
 
   if (file == NULL || !check_symbols (file, &entry, error))
     return FALSE;
@@ -159,8 +166,38 @@ load (const char *name, GError **error)
       g_hash_table_insert (functions, function->name, function);
     }
   g_ptr_array_unref (module.functions);
-  g_hash_table_add (modules, g_strdup (name));
+  loaded = g_new0 (ModuleFile, 1);
+  loaded->path = g_strdup (g_module_name (file));
+  g_hash_table_insert (modules, g_strdup (name), loaded);
   return TRUE;
+}
+
+static char *
+compute_digest (const char *path)
+{
+  g_autoptr (GMappedFile) file = g_mapped_file_new (path, FALSE, NULL);
+
+  if (file == NULL)
+    return g_strdup ("");
+  return g_compute_checksum_for_data (G_CHECKSUM_SHA256, (const guchar *) g_mapped_file_get_contents (file),
+                                      g_mapped_file_get_length (file));
+}
+
+const char *
+pool_task_modules_get_digest (const PoolFunction *function)
+{
+  g_autofree char *name = g_strndup (function->name, strcspn (function->name, "."));
+  ModuleFile *file;
+  const char *digest = "";
+
+  g_rec_mutex_lock (&lock);
+  file = modules != NULL ? g_hash_table_lookup (modules, name) : NULL;
+  if (file != NULL && file->digest == NULL)
+    file->digest = compute_digest (file->path);
+  if (file != NULL)
+    digest = file->digest;
+  g_rec_mutex_unlock (&lock);
+  return digest;
 }
 
 /**

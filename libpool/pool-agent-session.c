@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-agent-private.h"
+
+#include "pool-engine-private.h"
+#include "pool-error.h"
+#include "pool-futex-private.h"
+#include "pool-init.h"
+#include "pool-module-private.h"
+#include "pool-value-private.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* The backend that makes an agent's workers. */
+#define LOCAL_BACKEND "fork"
+
+/* What lasts longer than this, µs, the pool is told of; and how often that is looked at, when nothing happens. */
+#define LASTS_US 5000
+#define LOOK_MAX_US (100 * 1000)
+
+static PoolAgent *
+get_agent (const PoolBackendSink *sink)
+{
+  return (PoolAgent *) sink;
+}
+
+static PoolAgentWorker *
+get_worker (PoolAgent *self, guint index)
+{
+  if (index >= self->workers->len)
+    g_array_set_size (self->workers, index + 1);
+  return &g_array_index (self->workers, PoolAgentWorker, index);
+}
+
+/* --- what happens here, on its way up --- */
+
+/* µs since the moment of which this is the low half, in units of 1024 ns; 0: unknown */
+static gint64
+age_of (guint32 started)
+{
+  return started != 0 ? MAX ((gint64) (guint32) (pool_now_ns () / 1024 - started) * 1024 / 1000, 1) : 0;
+}
+
+static void
+deliver (const PoolBackendSink *sink, const PoolBackendResult *result)
+{
+  PoolAgent *self = get_agent (sink);
+  PoolAgentTask *task = pool_agent_find_task (self, result->handle);
+  PoolWireRecord record = { .type = POOL_WIRE_RESULT,
+                            .worker = get_worker (self, result->worker)->number,
+                            .handle = result->handle,
+                            .kind = result->kind,
+                            .n_items = result->n_items,
+                            .id = (guint64) (result->run_time * 1e9),
+                            .time = age_of (result->started) };
+
+  if (task == NULL && result->kind != POOL_RESULT_LEAVING)
+    return;
+  if (result->kind == POOL_RESULT_ACCEPTED)
+    record.time = MAX (g_get_monotonic_time () - result->since, 0);
+  pool_agent_say (self, &record, result->data, result->size,
+                  result->is_reference ? task->bytes : result->bytes);
+  if (result->kind <= POOL_RESULT_LAST)
+    pool_agent_forget_task (self, task);
+}
+
+static void
+worker_sandboxed (const PoolBackendSink *sink, guint index, PoolSandboxFlags enforced)
+{
+  get_worker (get_agent (sink), index)->sandbox = enforced;
+}
+
+static void
+worker_up (const PoolBackendSink *sink, guint index, gint64 pid)
+{
+  PoolAgent *self = get_agent (sink);
+  PoolAgentWorker *worker = get_worker (self, index);
+
+  *worker = (PoolAgentWorker){ .number = ++self->next_number, .sandbox = worker->sandbox };
+  g_hash_table_insert (self->indexes, GUINT_TO_POINTER (worker->number), GINT_TO_POINTER (index + 1));
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_UP, .worker = worker->number, .id = pid,
+                                           .flags = worker->sandbox }, NULL, 0, NULL);
+}
+
+static void
+say_down (PoolAgent *self, guint number, const PoolBackendExit *exit, PoolDownReason reason)
+{
+  PoolBuffer message = { 0 };
+  GVariant *bytes;
+
+  if (exit->error != NULL)
+    pool_error_encode (exit->error, &message);
+  bytes = g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, message.len > 0 ? message.data : (const guint8 *) "",
+                                     message.len, 1);
+  pool_wire_write_value (&self->out,
+                         &(PoolWireRecord){ .type = POOL_WIRE_DOWN, .worker = number, .handle = exit->handle,
+                                            .item = exit->item },
+                         g_variant_new ("(uiittd@ay)", reason, exit->exit_code, exit->signum, exit->max_rss,
+                                        exit->start_memory, exit->cpu_time, bytes));
+  pool_buffer_clear (&message);
+}
+
+static void
+worker_down (const PoolBackendSink *sink, const PoolBackendExit *exit)
+{
+  PoolAgent *self = get_agent (sink);
+  PoolAgentWorker *worker = get_worker (self, exit->worker);
+  PoolAgentTask *task = exit->handle != 0 ? pool_agent_find_task (self, exit->handle) : NULL;
+  PoolDownReason reason = exit->reason;
+
+  if (worker->ran_out_of_memory)
+    reason = POOL_DOWN_REASON_OUT_OF_MEMORY;
+  else if (self->state > POOL_AGENT_SERVING && exit->signum == 0 && exit->exit_code == 0)
+    reason = POOL_DOWN_REASON_ASKED;
+  say_down (self, worker->number, exit, reason);
+  if (task != NULL)
+    pool_agent_forget_task (self, task);
+  g_hash_table_remove (self->indexes, GUINT_TO_POINTER (worker->number));
+  *worker = (PoolAgentWorker){ 0 };
+}
+
+static void
+pass_log (const PoolBackendSink *sink, guint index, const guint8 *record, gsize size)
+{
+  PoolAgent *self = get_agent (sink);
+
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_LOG, .worker = get_worker (self, index)->number },
+                  record, size, NULL);
+}
+
+static void
+pass_output (const PoolBackendSink *sink, guint64 handle, const PoolBackendOutput *output)
+{
+  PoolAgent *self = get_agent (sink);
+  PoolWireRecord record = { .type = POOL_WIRE_OUTPUT, .handle = handle, .id = output->lost };
+  PoolBuffer both = { 0 };
+
+  for (guint i = 0; i < 2; i++)
+    {
+      gsize size = 0;
+      const guint8 *data = output->streams[i] != NULL ? g_bytes_get_data (output->streams[i], &size) : NULL;
+
+      if (output->streams[i] == NULL)
+        continue;
+      record.n_items |= 1 << i;
+      if (i == 0)
+        record.time = size;
+      pool_buffer_append (&both, data, size);
+    }
+  pool_agent_say (self, &record, both.data, both.len, NULL);
+  pool_buffer_clear (&both);
+}
+
+/* --- a pool --- */
+
+void
+pool_agent_say_hello (PoolAgent *self)
+{
+  GVariantBuilder builder;
+  PoolWireWriter writer;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (g_get_host_name ()));
+  g_variant_builder_add (&builder, "{sv}", "pid", g_variant_new_int64 (getpid ()));
+  g_variant_builder_add (&builder, "{sv}", "agent", g_variant_new_uint32 (self->settings->number));
+  g_variant_builder_add (&builder, "{sv}", "cores", g_variant_new_uint32 (pool_cpu_count ()));
+  g_variant_builder_add (&builder, "{sv}", "memory",
+                         g_variant_new_uint64 ((guint64) sysconf (_SC_PHYS_PAGES) * (sysconf (_SC_PAGESIZE) / 1024)));
+  if (self->settings->tags != NULL)
+    g_variant_builder_add (&builder, "{sv}", "tags", g_variant_new_string (self->settings->tags));
+  pool_wire_writer_init (&writer);
+  pool_wire_write_value (&writer, &(PoolWireRecord){ .type = POOL_WIRE_HELLO, .worker = self->settings->n_workers },
+                         g_variant_builder_end (&builder));
+  pool_wire_finish (&writer, 0, 0);
+  self->transport->send (self->transport, &writer);
+  pool_wire_writer_clear (&writer);
+}
+
+static guint32
+get_uint (GVariant *welcome, const char *key)
+{
+  guint32 value = 0;
+
+  g_variant_lookup (welcome, key, "u", &value);
+  return value;
+}
+
+static guint64
+get_uint64 (GVariant *welcome, const char *key)
+{
+  guint64 value = 0;
+
+  g_variant_lookup (welcome, key, "t", &value);
+  return value;
+}
+
+static GVariant *
+get_tuple (GVariant *welcome, const char *key)
+{
+  return g_variant_lookup_value (welcome, key, G_VARIANT_TYPE_TUPLE);
+}
+
+static gboolean
+take_command (PoolAgent *self, GVariant *welcome, PoolBackendConfig *config, GError **error)
+{
+  g_auto (GStrv) command = NULL;
+
+  config->worker_command = self->settings->worker_command;
+  if (config->worker_command != NULL || !g_variant_lookup (welcome, "worker-command", "^as", &command))
+    return TRUE;
+  if (self->settings->accepts_command && g_strv_length (command) > 0)
+    {
+      config->worker_command = (const char *const *) g_steal_pointer (&command);
+      return TRUE;
+    }
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND,
+               "could not be made: the pool's workers run a program of its own (%s), and this agent runs none that others "
+               "name: give it a command for its workers, or --accept-command",
+               command[0] != NULL ? command[0] : "");
+  return FALSE;
+}
+
+static gboolean
+take_initializer (PoolAgent *self, GVariant *welcome, PoolBackendConfig *config, GError **error)
+{
+  g_autofree char *name = NULL;
+  guint number, kind = get_uint (welcome, "initializer-kind");
+
+  if (!g_variant_lookup (welcome, "initializer", "s", &name))
+    return TRUE;
+  if (!pool_function_table_lookup (self->engine->functions, name, &number, error))
+    {
+      if (config->worker_command == NULL || kind == POOL_FUNCTION_NONE || kind > POOL_FUNCTION_PROCESS)
+        return FALSE;
+      g_clear_error (error);
+      if (!pool_function_table_add (self->engine->functions, pool_function_new (name, kind, NULL, NULL, NULL), error))
+        return FALSE;
+    }
+  config->initializer = g_steal_pointer (&name);
+  config->initargs = get_tuple (welcome, "initargs");
+  if (config->initargs == NULL)
+    config->initargs = g_variant_ref_sink (g_variant_new_tuple (NULL, 0));
+  return TRUE;
+}
+
+/* As PoolEngineSettings has it, so that the engine frees what is in it. */
+static gboolean
+read_config (PoolAgent *self, GVariant *welcome, GError **error)
+{
+  PoolBackendConfig *config = &self->engine->settings.backend;
+
+  self->heartbeat = 0;
+  g_variant_lookup (welcome, "heartbeat", "x", &self->heartbeat);
+  self->memory_limit = get_uint64 (welcome, "memory-limit");
+  *config = (PoolBackendConfig){ .processes = self->settings->n_workers,
+                                 .max_processes = CLAMP (get_uint (welcome, "max-processes"),
+                                                         self->settings->n_workers, 4000),
+                                 .max_tasks_per_child = get_uint (welcome, "max-tasks-per-child"),
+                                 .max_memory_per_child = get_uint64 (welcome, "max-memory-per-child"),
+                                 .memory_limit = self->memory_limit,
+                                 .start_method = get_uint (welcome, "start-method"),
+                                 .sandbox = get_uint (welcome, "sandbox") };
+  if (config->start_method != POOL_START_METHOD_SPAWN)
+    config->start_method = POOL_START_METHOD_FORKSERVER;
+  if (config->sandbox > POOL_SANDBOX_STRICT)
+    config->sandbox = POOL_SANDBOX_STRICT;
+  g_variant_lookup (welcome, "chaos", "(dddt)", &config->chaos.kill, &config->chaos.stop, &config->chaos.delay,
+                    &config->chaos.seed);
+  config->static_args = get_tuple (welcome, "static-args");
+  g_variant_lookup (welcome, "log-domains", "^as", &config->log_domains);
+  return take_command (self, welcome, config, error) && take_initializer (self, welcome, config, error);
+}
+
+static gboolean
+start_local (PoolAgent *self, GVariant *welcome, GError **error)
+{
+  if (!read_config (self, welcome, error))
+    return FALSE;
+  self->local = pool_module_new_backend (LOCAL_BACKEND, error);
+  if (self->local == NULL)
+    return FALSE;
+  self->local->engine = self->engine;
+  self->local->sink = &self->sink;
+  if (POOL_BACKEND_GET_CLASS (self->local)->start (self->local, &self->engine->settings.backend, error))
+    return TRUE;
+  g_clear_object (&self->local);
+  return FALSE;
+}
+
+static void
+free_error (gpointer error)
+{
+  if (error != NULL)
+    g_error_free (error);
+}
+
+static void
+free_task (gpointer data)
+{
+  PoolAgentTask *task = data;
+
+  g_bytes_unref (task->bytes);
+  g_free (task);
+}
+
+void
+pool_agent_begin (PoolAgent *self, guint64 session, GVariant *welcome)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->sink = (PoolBackendSink){ deliver, worker_up, worker_sandboxed, worker_down, pass_log, pass_output };
+  self->session = session;
+  self->n_sent = 0;
+  self->next_number = 0;
+  self->state = POOL_AGENT_SERVING;
+  self->engine = pool_engine_new ();
+  self->workers = g_array_new (FALSE, TRUE, sizeof (PoolAgentWorker));
+  self->indexes = g_hash_table_new (NULL, NULL);
+  self->tasks = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_task);
+  self->functions = g_array_new (FALSE, TRUE, sizeof (gint64));
+  self->errors = g_ptr_array_new_with_free_func (free_error);
+  g_queue_init (&self->pending);
+  pool_wire_writer_reset (&self->out);
+  if (start_local (self, welcome, &error))
+    return;
+
+  pool_agent_note (self, "no workers: %s", error->message);
+  for (guint i = 0; i < self->settings->n_workers; i++)
+    say_down (self, 0,
+              &(PoolBackendExit){ .exit_code = -1, .error = error }, POOL_DOWN_REASON_NOT_STARTED);
+  self->state = POOL_AGENT_STOPPING;
+}
+
+/* Whatever the pool, or the way to it, was: nothing of it is left. */
+void
+pool_agent_end (PoolAgent *self)
+{
+  if (self->session == 0)
+    return;
+  self->session = 0;
+  if (self->local != NULL)
+    {
+      POOL_BACKEND_GET_CLASS (self->local)->stop (self->local, TRUE);
+      POOL_BACKEND_GET_CLASS (self->local)->finish (self->local);
+    }
+  g_clear_object (&self->local);
+  g_clear_pointer (&self->engine, pool_engine_unref);
+  g_clear_pointer (&self->workers, g_array_unref);
+  g_clear_pointer (&self->indexes, g_hash_table_unref);
+  g_clear_pointer (&self->tasks, g_hash_table_unref);
+  g_clear_pointer (&self->functions, g_array_unref);
+  g_clear_pointer (&self->errors, g_ptr_array_unref);
+  g_queue_init (&self->pending);
+  self->look_at = self->memory_at = 0;
+}
+
+/* What nobody has started goes back; what runs comes to its end. */
+void
+pool_agent_drain (PoolAgent *self)
+{
+  g_autoptr (GList) tasks = NULL;
+
+  if (self->state != POOL_AGENT_SERVING)
+    return;
+  self->state = POOL_AGENT_DRAINING;
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_DRAINING }, NULL, 0, NULL);
+  tasks = g_hash_table_get_values (self->tasks);
+  for (GList *link = tasks; link != NULL; link = link->next)
+    {
+      PoolAgentTask *task = link->data;
+
+      if (!task->is_submitted ||
+          POOL_BACKEND_GET_CLASS (self->local)->cancel (self->local, task->task.handle))
+        pool_agent_hand_back (self, task);
+    }
+  POOL_BACKEND_GET_CLASS (self->local)->stop (self->local, FALSE);
+}
+
+/* --- what lasts --- */
+
+void
+pool_agent_look_soon (PoolAgent *self, gint64 delay)
+{
+  gint64 at = g_get_monotonic_time () + (delay > 0 ? delay : LASTS_US);
+
+  self->look_interval = LASTS_US;
+  if (self->look_at == 0 || at < self->look_at)
+    self->look_at = at;
+  if (self->memory_limit > 0 && self->memory_at == 0)
+    self->memory_at = at;
+}
+
+static void
+say_state (PoolAgent *self, PoolAgentWorker *worker, const PoolBackendWorker *now, gint64 time)
+{
+  worker->told_handle = now->handle;
+  worker->told_item = now->item;
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_STATE, .worker = worker->number, .handle = now->handle,
+                                           .item = now->item, .id = now->done,
+                                           .time = now->since > 0 ? MAX (time - now->since, 0) : 0 },
+                  NULL, 0, NULL);
+}
+
+/*
+ * The pool's time limits, and whom to end, need to know what workers are in. Tasks that are short are over before that could
+ * be told; so it is told of what lasts.
+ */
+void
+pool_agent_look (PoolAgent *self, gint64 time)
+{
+  gboolean any = FALSE;
+
+  self->look_at = 0;
+  if (self->local == NULL || g_hash_table_size (self->tasks) == 0)
+    return;
+  for (guint i = 0; i < self->workers->len; i++)
+    {
+      PoolAgentWorker *worker = &g_array_index (self->workers, PoolAgentWorker, i);
+      PoolBackendWorker now;
+      PoolAgentTask *task;
+
+      if (worker->number == 0)
+        continue;
+      POOL_BACKEND_GET_CLASS (self->local)->get_worker (self->local, i, &now);
+      task = now.handle != 0 ? pool_agent_find_task (self, now.handle) : NULL;
+      if (task == NULL || now.since == 0 ||
+          (now.handle == worker->told_handle && now.item == worker->told_item && !task->is_asked_for))
+        continue;
+      any = TRUE;
+      if (time - now.since < LASTS_US && !task->is_asked_for)
+        continue;
+      task->is_asked_for = FALSE;
+      say_state (self, worker, &now, time);
+    }
+  self->look_interval = any ? LASTS_US : MIN (2 * self->look_interval, LOOK_MAX_US);
+  self->look_at = time + self->look_interval;
+}
+
+void
+pool_agent_check_memory (PoolAgent *self)
+{
+  PoolBackendClass *klass;
+
+  self->memory_at = 0;
+  if (self->local == NULL || g_hash_table_size (self->tasks) == 0)
+    return;
+  klass = POOL_BACKEND_GET_CLASS (self->local);
+  for (guint i = 0; klass->get_memory != NULL && i < self->workers->len; i++)
+    {
+      PoolAgentWorker *worker = &g_array_index (self->workers, PoolAgentWorker, i);
+      PoolBackendWorker now;
+
+      if (worker->number == 0 || worker->ran_out_of_memory)
+        continue;
+      klass->get_worker (self->local, i, &now);
+      if (now.handle == 0 || klass->get_memory (self->local, i) <= self->memory_limit ||
+          klass->doom (self->local, i, now.handle, -1) == 0)
+        continue;
+      worker->ran_out_of_memory = TRUE;
+      klass->kill_worker (self->local, i, SIGKILL);
+    }
+  self->memory_at = g_get_monotonic_time () + 25 * 1000;
+}

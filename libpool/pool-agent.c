@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-agent-private.h"
+
+#include "pool-engine-private.h"
+#include "pool-error.h"
+#include "pool-futex-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How often an agent that nobody answers says hello, µs. */
+#define HELLO_US (500 * 1000)
+/* A pool that was not heard of for so many of its heartbeats is gone. */
+#define SILENT_MAX 4
+
+/* So often without a look at signals. */
+#define WORK_MAX 256
+
+enum
+{
+  FD_TRANSPORT,
+  FD_SIGNAL,
+  FD_PARENT,
+  FD_LOCAL,
+  N_FDS,
+};
+
+/* --- what is said --- */
+
+static void
+flush (PoolAgent *self)
+{
+  if (pool_wire_writer_is_empty (&self->out) || self->session == 0)
+    return;
+  pool_wire_finish (&self->out, self->session, self->n_sent++);
+  /* if that fails the pool sees that something is missing, or hears nothing */
+  self->transport->send (self->transport, &self->out);
+  pool_wire_writer_reset (&self->out);
+}
+
+void
+pool_agent_say (PoolAgent *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
+{
+  pool_wire_write (&self->out, record, data, size, bytes);
+  if (pool_wire_writer_is_full (&self->out))
+    flush (self);
+}
+
+void
+pool_agent_note (PoolAgent *self, const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  if (!self->settings->is_verbose)
+    return;
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_printerr ("%s: %s\n", g_get_prgname (), text);
+}
+
+static void
+greet (PoolAgent *self, gint64 now)
+{
+  pool_agent_say_hello (self);
+  self->hello_at = now + HELLO_US;
+}
+
+/* There is no pool any more: another one is looked for, or the same when it can be reached again. */
+static void
+lose_touch (PoolAgent *self, const char *why)
+{
+  pool_agent_note (self, "no touch with %s: %s", self->transport->name, why);
+  pool_agent_end (self);
+  if (self->state == POOL_AGENT_DRAINING || self->settings->retry == 0)
+    {
+      self->state = POOL_AGENT_ENDED;
+      return;
+    }
+  self->state = POOL_AGENT_GREETING;
+  self->lost_at = g_get_monotonic_time ();
+  self->transport->reconnect (self->transport);
+  greet (self, self->lost_at);
+}
+
+/* --- what is heard --- */
+
+static void
+take_welcome (PoolAgent *self, guint64 session, const PoolWireRecord *record, const guint8 *data)
+{
+  g_autoptr (GVariant) welcome = pool_wire_read_value (data, record->size, "a{sv}", NULL);
+
+  if (welcome == NULL)
+    return;
+  pool_agent_end (self);
+  pool_agent_begin (self, session, welcome);
+  self->n_received = 1;
+  pool_agent_note (self, "works for %s with %u workers", self->transport->name, self->settings->n_workers);
+}
+
+static void
+take_refusal (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
+{
+  g_autofree char *why = g_utf8_make_valid ((const char *) data, record->size);
+
+  if (self->state != POOL_AGENT_GREETING || self->settings->stays)
+    return;
+  g_printerr ("%s: %s refused this agent: %s\n", g_get_prgname (), self->transport->name, why);
+  self->status = 1;
+  self->state = POOL_AGENT_ENDED;
+}
+
+/* Of no session: what is said to strangers. */
+static void
+take_first (PoolAgent *self, PoolWireReader *reader, const PoolWireRecord *record, const guint8 *data)
+{
+  if (record->type == POOL_WIRE_REFUSED)
+    take_refusal (self, record, data);
+  else if (record->type == POOL_WIRE_RESET && self->session != 0)
+    lose_touch (self, "messages were lost on the way");
+}
+
+void
+pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
+{
+  PoolWireReader reader;
+  PoolWireRecord record;
+  const guint8 *data;
+  GBytes *bytes;
+
+  if (!pool_wire_parse (&reader, parts, n_parts, FALSE, NULL))
+    return;
+  self->heard_at = g_get_monotonic_time ();
+  if (reader.session == 0 || (reader.serial == 0 && reader.session != self->session))
+    {
+      if (!pool_wire_next (&reader, &record, &data, &bytes))
+        return;
+      if (reader.session == 0)
+        {
+          take_first (self, &reader, &record, data);
+          return;
+        }
+      if (record.type == POOL_WIRE_WELCOME)
+        take_welcome (self, reader.session, &record, data);
+    }
+  else if (reader.session != self->session)
+    return;
+  else if (reader.serial != self->n_received++)
+    {
+      lose_touch (self, "messages were lost on the way");
+      return;
+    }
+  while (self->local != NULL && pool_wire_next (&reader, &record, &data, &bytes))
+    pool_agent_take_record (self, &record, data, bytes);
+}
+
+/* --- time --- */
+
+static void
+check_touch (PoolAgent *self, gint64 now)
+{
+  if (self->state == POOL_AGENT_GREETING)
+    {
+      if (self->settings->retry >= 0 && now - self->lost_at > self->settings->retry * G_USEC_PER_SEC)
+        {
+          g_printerr ("%s: no pool answers at %s\n", g_get_prgname (), self->transport->name);
+          self->status = 1;
+          self->state = POOL_AGENT_ENDED;
+        }
+      else if (now >= self->hello_at)
+        greet (self, now);
+    }
+  else if (self->heartbeat > 0 && now - self->heard_at > SILENT_MAX * self->heartbeat)
+    lose_touch (self, "nothing is heard of it");
+}
+
+static void
+check_time (PoolAgent *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  check_touch (self, now);
+  if (self->look_at != 0 && now >= self->look_at)
+    pool_agent_look (self, now);
+  if (self->memory_at != 0 && now >= self->memory_at)
+    pool_agent_check_memory (self);
+}
+
+/* ms until something is to be done; -1: nothing is */
+static int
+time_left (PoolAgent *self)
+{
+  gint64 now = g_get_monotonic_time (), next = G_MAXINT64;
+
+  if (self->state == POOL_AGENT_GREETING)
+    next = MIN (next, self->hello_at);
+  else if (self->heartbeat > 0)
+    next = MIN (next, self->heard_at + SILENT_MAX * self->heartbeat);
+  if (self->look_at != 0)
+    next = MIN (next, self->look_at);
+  if (self->memory_at != 0)
+    next = MIN (next, self->memory_at);
+  if (next == G_MAXINT64)
+    return -1;
+  return CLAMP ((next - now + 999) / 1000, 0, 60 * 1000);
+}
+
+/* --- signals --- */
+
+/* The first time what runs may end, the second time not. */
+static void
+take_signals (PoolAgent *self, int fd)
+{
+  struct signalfd_siginfo info;
+
+  while (read (fd, &info, sizeof info) == sizeof info)
+    if (self->state == POOL_AGENT_SERVING)
+      {
+        pool_agent_note (self, "signal %u (%s): ends when what runs has ended", info.ssi_signo,
+                         g_strsignal (info.ssi_signo));
+        pool_agent_drain (self);
+      }
+    else if (info.ssi_signo != SIGUSR1)
+      {
+        pool_agent_end (self);
+        self->state = POOL_AGENT_ENDED;
+      }
+}
+
+static int
+open_signals (void)
+{
+  sigset_t signals;
+
+  sigemptyset (&signals);
+  sigaddset (&signals, SIGTERM);
+  sigaddset (&signals, SIGINT);
+  sigaddset (&signals, SIGHUP);
+  sigaddset (&signals, SIGUSR1);
+  sigprocmask (SIG_BLOCK, &signals, NULL);
+  return signalfd (-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The process that started this one; a thread of it that ends is not its end. */
+static int
+open_parent (const PoolAgentSettings *settings)
+{
+  int fd = settings->parent > 0 ? (int) syscall (SYS_pidfd_open, settings->parent, 0) : -1;
+
+  return settings->parent > 0 && getppid () != settings->parent ? -2 : fd;
+}
+
+/* --- the loop --- */
+
+/* The pool has ended, or its agent is to go, and no worker is left. */
+static void
+finish_session (PoolAgent *self)
+{
+  gboolean drains = self->state == POOL_AGENT_DRAINING;
+
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_BYE }, NULL, 0, NULL);
+  flush (self);
+  pool_agent_end (self);
+  self->state = POOL_AGENT_ENDED;
+  if (drains || !self->settings->stays)
+    return;
+  self->state = POOL_AGENT_GREETING;
+  self->lost_at = g_get_monotonic_time ();
+  self->hello_at = self->lost_at + HELLO_US;
+}
+
+static gboolean
+work (PoolAgent *self)
+{
+  gboolean any = self->transport->receive (self->transport, self);
+
+  if (self->local == NULL)
+    {
+      flush (self);
+      if (self->state == POOL_AGENT_STOPPING)
+        finish_session (self);
+      return any;
+    }
+  if (self->pending.length > 0)
+    pool_agent_submit (self);
+  any |= POOL_BACKEND_GET_CLASS (self->local)->dispatch (self->local);
+  if (any && self->pending.length > 0)
+    pool_agent_submit (self);
+  check_time (self);
+  flush (self);
+  if (self->state >= POOL_AGENT_DRAINING && self->state < POOL_AGENT_ENDED && self->local != NULL &&
+      POOL_BACKEND_GET_CLASS (self->local)->count_workers (self->local) == 0)
+    finish_session (self);
+  return any;
+}
+
+/* FALSE: something has come meanwhile. */
+static gboolean
+may_sleep (PoolAgent *self)
+{
+  if (self->local != NULL && POOL_BACKEND_GET_CLASS (self->local)->arm (self->local, TRUE))
+    return FALSE;
+  return !self->transport->has_message (self->transport);
+}
+
+static void
+sleep_until_needed (PoolAgent *self, struct pollfd *fds)
+{
+  PoolBackendClass *klass = self->local != NULL ? POOL_BACKEND_GET_CLASS (self->local) : NULL;
+
+  fds[FD_TRANSPORT].fd = self->transport->fd;
+  fds[FD_LOCAL].fd = klass != NULL ? klass->get_fd (self->local) : -1;
+  if (poll (fds, N_FDS, may_sleep (self) ? time_left (self) : 0) <= 0)
+    return;
+  if (fds[FD_LOCAL].revents != 0)
+    klass->acknowledge (self->local);
+  if (fds[FD_SIGNAL].revents != 0)
+    take_signals (self, fds[FD_SIGNAL].fd);
+  if (fds[FD_PARENT].revents != 0)
+    {
+      pool_agent_end (self);
+      self->state = POOL_AGENT_ENDED;
+    }
+}
+
+int
+pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings)
+{
+  PoolAgent self = { .transport = transport, .settings = settings };
+  struct pollfd fds[N_FDS] = { { transport->fd, POLLIN, 0 },
+                               { open_signals (), POLLIN, 0 },
+                               { open_parent (settings), POLLIN, 0 },
+                               { -1, POLLIN, 0 } };
+
+  pool_wire_writer_init (&self.out);
+  self.lost_at = g_get_monotonic_time ();
+  greet (&self, self.lost_at);
+  if (fds[FD_PARENT].fd == -2)
+    self.state = POOL_AGENT_ENDED;
+  while (self.state != POOL_AGENT_ENDED)
+    {
+      for (guint i = 0; i < WORK_MAX && work (&self) && self.state != POOL_AGENT_ENDED; i++)
+        ;
+      check_time (&self);
+      if (self.state != POOL_AGENT_ENDED)
+        sleep_until_needed (&self, fds);
+    }
+
+  pool_agent_end (&self);
+  pool_wire_writer_clear (&self.out);
+  for (guint i = FD_SIGNAL; i <= FD_PARENT; i++)
+    if (fds[i].fd >= 0)
+      close (fds[i].fd);
+  return self.status;
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-remote-backend-private.h"
+
+#include "pool-engine-private.h"
+#include "pool-error.h"
+#include "pool-value-private.h"
+
+#include <sys/timerfd.h>
+
+/* Agents: they come, say what happens on their side, answer when they are asked whether they are still there, and go. */
+
+/* After so many questions without an answer one counts as gone. */
+#define UNANSWERED_MAX 3
+/* All that a sandbox can have. */
+#define SANDBOX_ENFORCEABLE (2 * POOL_SANDBOX_FLAGS_NETWORK - 1)
+/* Nobody offers more workers than a pool may have. */
+#define OFFERED_MAX 4000
+
+PoolRemoteAgent *
+pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
+{
+  PoolRemoteAgent *agent = g_new0 (PoolRemoteAgent, 1);
+  guint i = 0;
+
+  while (i < self->agents->len && self->agents->pdata[i] != NULL)
+    i++;
+  if (i == self->agents->len)
+    g_ptr_array_add (self->agents, NULL);
+  self->agents->pdata[i] = agent;
+  agent->backend = self;
+  agent->number = i + 1;
+  agent->n_workers = n_workers;
+  agent->window = 2 * n_workers;
+  agent->workers = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  agent->functions = g_array_new (FALSE, TRUE, sizeof (gboolean));
+  g_queue_init (&agent->tasks);
+  pool_wire_writer_init (&agent->out);
+  return agent;
+}
+
+void
+pool_remote_agent_free (PoolRemoteAgent *agent)
+{
+  PoolRemoteBackend *self = agent->backend;
+  GHashTableIter iter;
+  gpointer worker;
+
+  if (self->agents->pdata[agent->number - 1] == agent)
+    self->agents->pdata[agent->number - 1] = NULL;
+  g_hash_table_iter_init (&iter, agent->workers);
+  while (g_hash_table_iter_next (&iter, NULL, &worker))
+    self->workers->pdata[((PoolRemoteWorker *) worker)->id] = NULL;
+  g_hash_table_unref (agent->workers);
+  g_array_unref (agent->functions);
+  pool_wire_writer_clear (&agent->out);
+  g_free (agent->host);
+  g_free (agent);
+}
+
+PoolRemoteWorker *
+pool_remote_agent_get_worker (PoolRemoteAgent *agent, guint number)
+{
+  return g_hash_table_lookup (agent->workers, GUINT_TO_POINTER (number));
+}
+
+guint
+pool_remote_backend_free_id (PoolRemoteBackend *self)
+{
+  guint id = 0;
+
+  while (id < self->workers->len && self->workers->pdata[id] != NULL)
+    id++;
+  if (id == self->workers->len)
+    g_ptr_array_add (self->workers, NULL);
+  return id;
+}
+
+/* --- what is said to them --- */
+
+static void
+flush (PoolRemoteAgent *agent)
+{
+  PoolRemoteBackend *self = agent->backend;
+
+  if (pool_wire_writer_is_empty (&agent->out) || agent->session == 0)
+    return;
+  pool_wire_finish (&agent->out, agent->session, agent->n_sent++);
+  if (!agent->is_unreachable &&
+      !POOL_REMOTE_BACKEND_GET_CLASS (self)->send (self, agent->peer, &agent->out))
+    {
+      /* not now: the engine may be in the middle of something */
+      agent->is_unreachable = TRUE;
+      pool_remote_backend_wake (self);
+    }
+  pool_wire_writer_reset (&agent->out);
+}
+
+void
+pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record, gconstpointer data, gsize size,
+                       GBytes *bytes)
+{
+  pool_wire_write (&agent->out, record, data, size, bytes);
+  if (pool_wire_writer_is_full (&agent->out))
+    flush (agent);
+}
+
+void
+pool_remote_backend_flush (PoolRemoteBackend *self)
+{
+  for (guint i = 0; i < self->agents->len; i++)
+    if (self->agents->pdata[i] != NULL)
+      flush (self->agents->pdata[i]);
+  /* while it was sent the transport may have taken in something, and will not say so again */
+  if (POOL_REMOTE_BACKEND_GET_CLASS (self)->has_message (self))
+    pool_remote_backend_wake (self);
+}
+
+/* To a peer that is no agent. */
+static void
+tell_stranger (PoolRemoteBackend *self, guint peer, PoolWireType type, const char *why)
+{
+  PoolWireWriter writer;
+
+  pool_wire_writer_init (&writer);
+  pool_wire_write (&writer, &(PoolWireRecord){ .type = type }, why, why != NULL ? strlen (why) : 0, NULL);
+  pool_wire_finish (&writer, 0, 0);
+  POOL_REMOTE_BACKEND_GET_CLASS (self)->send (self, peer, &writer);
+  pool_wire_writer_clear (&writer);
+}
+
+/* --- they go --- */
+
+static void
+report_down (PoolRemoteAgent *agent, PoolRemoteWorker *worker, const char *how)
+{
+  PoolRemoteBackend *self = agent->backend;
+  g_autoptr (GError) error = g_error_new_literal (POOL_ERROR, POOL_ERROR_WORKER_LOST, how);
+  const PoolBackendExit exit = { .worker = worker->id,
+                                 .reason = self->is_stopping ? POOL_DOWN_REASON_ASKED : POOL_DOWN_REASON_CRASHED,
+                                 .exit_code = -1,
+                                 .error = error,
+                                 .handle = worker->handle,
+                                 .item = worker->item };
+
+  self->workers->pdata[worker->id] = NULL;
+  pool_backend_worker_down (POOL_BACKEND (self), &exit);
+}
+
+/* Which task was a worker in that is gone with its agent? The one it was last seen in, or one that was there for long. */
+static void
+blame (PoolRemoteAgent *agent, PoolRemoteWorker *worker, GQueue *tasks)
+{
+  PoolRemoteTask *task = NULL;
+
+  for (GList *link = tasks->head; link != NULL && task == NULL; link = link->next)
+    if (((PoolRemoteTask *) link->data)->handle == worker->handle)
+      task = link->data;
+  if (task == NULL && !agent->backend->config->at_most_once)
+    {
+      worker->item = 0;
+      task = g_queue_peek_head (tasks);
+    }
+  worker->handle = task != NULL ? task->handle : 0;
+  if (task == NULL)
+    return;
+  g_queue_unlink (tasks, &task->link);
+  g_hash_table_remove (agent->backend->tasks, &task->handle);
+}
+
+void
+pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
+{
+  PoolRemoteBackend *self = agent->backend;
+  GQueue tasks = agent->tasks;
+  g_autoptr (GList) workers = g_hash_table_get_values (agent->workers);
+  guint n_missing = agent->n_workers - agent->n_up;
+  g_autofree char *whole =
+      g_strdup_printf ("was lost with its agent%s%s: %s", agent->host != NULL ? " on " : "",
+                       agent->host != NULL ? agent->host : "", how);
+
+  g_debug ("agent %u %s", agent->number, whole);
+  g_queue_init (&agent->tasks);
+  self->agents->pdata[agent->number - 1] = NULL;
+  if (agent->n_offered > 0)
+    pool_backend_add_wanted (POOL_BACKEND (self), -(int) agent->n_offered);
+  agent->n_workers = 0;
+  for (GList *link = workers; link != NULL; link = link->next)
+    blame (agent, link->data, &tasks);
+  pool_remote_agent_return_tasks (agent, &tasks, whole);
+  for (GList *link = workers; link != NULL; link = link->next)
+    report_down (agent, link->data, whole);
+  g_hash_table_steal_all (agent->workers);
+  g_list_free_full (g_steal_pointer (&workers), g_free);
+  if (n_missing > 0 && agent->is_launched && !self->is_stopping)
+    pool_remote_backend_launch_failed (self, n_missing, how);
+  pool_remote_agent_free (agent);
+}
+
+/* --- they come --- */
+
+static PoolRemoteAgent *
+find_agent (PoolRemoteBackend *self, guint peer)
+{
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      if (agent != NULL && agent->peer == peer)
+        return agent;
+    }
+  return NULL;
+}
+
+/* The one that was started by this side, and says so. */
+static PoolRemoteAgent *
+find_launched (PoolRemoteBackend *self, guint number)
+{
+  PoolRemoteAgent *agent = number > 0 && number <= self->agents->len ? self->agents->pdata[number - 1] : NULL;
+
+  return agent != NULL && agent->is_launched && agent->session == 0 ? agent : NULL;
+}
+
+static void
+welcome (PoolRemoteAgent *agent, const PoolWireRecord *hello, GVariant *facts)
+{
+  PoolRemoteBackend *self = agent->backend;
+  g_autofree char *host = NULL;
+
+  if (g_variant_lookup (facts, "host", "s", &host) && g_utf8_validate (host, -1, NULL))
+    agent->host = g_steal_pointer (&host);
+  g_variant_lookup (facts, "pid", "x", &agent->pid);
+  agent->session = ++self->next_session;
+  pool_wire_write_value (&agent->out, &(PoolWireRecord){ .type = POOL_WIRE_WELCOME, .n_items = agent->n_workers },
+                         self->welcome);
+  if (self->heartbeat > 0 && self->ping_at == 0)
+    self->ping_at = g_get_monotonic_time () + self->heartbeat;
+  self->n_failed_launches = 0;
+}
+
+static void
+take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, const guint8 *data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) facts = pool_wire_read_value (data, record->size, "a{sv}", &error);
+  PoolRemoteAgent *agent = find_agent (self, peer);
+  guint number = 0;
+
+  if (facts == NULL || record->worker < 1 || record->worker > OFFERED_MAX)
+    {
+      self->n_refused++;
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, error != NULL ? error->message : "an agent has 1 to 4000 workers");
+      return;
+    }
+  if (agent != NULL)
+    pool_remote_agent_lose (agent, "it lost touch, and came again");
+  if (self->is_stopping)
+    {
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, "the pool is at its end");
+      return;
+    }
+  g_variant_lookup (facts, "agent", "u", &number);
+  agent = find_launched (self, number);
+  if (agent == NULL)
+    {
+      agent = pool_remote_agent_new (self, record->worker);
+      agent->n_offered = record->worker;
+      pool_backend_add_wanted (POOL_BACKEND (self), record->worker);
+    }
+  agent->peer = peer;
+  welcome (agent, record, facts);
+}
+
+/* --- what they say --- */
+
+static gboolean
+take_up (PoolRemoteAgent *agent, const PoolWireRecord *record)
+{
+  PoolRemoteBackend *self = agent->backend;
+  PoolRemoteWorker *worker;
+
+  if (agent->n_up >= agent->n_workers || pool_remote_agent_get_worker (agent, record->worker) != NULL)
+    return FALSE;
+  worker = g_new0 (PoolRemoteWorker, 1);
+  worker->agent = agent;
+  worker->number = record->worker;
+  worker->id = pool_remote_backend_free_id (self);
+  self->workers->pdata[worker->id] = worker;
+  g_hash_table_insert (agent->workers, GUINT_TO_POINTER (worker->number), worker);
+  agent->n_up++;
+  agent->window = MAX (agent->window, 2 * agent->n_up);
+  pool_backend_worker_sandboxed (POOL_BACKEND (self), worker->id, record->flags & SANDBOX_ENFORCEABLE);
+  pool_backend_worker_up (POOL_BACKEND (self), worker->id, record->id, agent->host);
+  return TRUE;
+}
+
+static gboolean
+take_down (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data)
+{
+  PoolRemoteBackend *self = agent->backend;
+  g_autoptr (GVariant) facts = pool_wire_read_value (data, record->size, "(uiittday)", NULL);
+  PoolRemoteWorker *worker = pool_remote_agent_get_worker (agent, record->worker);
+  PoolRemoteTask *task = record->handle != 0 ? pool_remote_agent_find_task (agent, record->handle) : NULL;
+  g_autoptr (GVariant) message = NULL;
+  g_autoptr (GError) error = NULL;
+  PoolBackendExit exit = { .worker = worker != NULL ? worker->id : pool_remote_backend_free_id (self),
+                           .handle = task != NULL ? task->handle : 0,
+                           .item = task != NULL && record->item < task->n_items ? record->item : 0 };
+  gsize size;
+  const guint8 *bytes;
+
+  if (facts == NULL || agent->n_workers == 0 || (worker == NULL && agent->n_up == agent->n_workers))
+    return FALSE;
+  g_variant_get (facts, "(uiittd@ay)", &exit.reason, &exit.exit_code, &exit.signum, &exit.max_rss,
+                 &exit.start_memory, &exit.cpu_time, &message);
+  if (exit.reason > POOL_DOWN_REASON_NOT_STARTED)
+    return FALSE;
+  bytes = g_variant_get_fixed_array (message, &size, 1);
+  if (size > 0)
+    exit.error = error = pool_error_decode (bytes, size);
+  agent->n_workers--;
+  agent->n_lost++;
+  if (task != NULL)
+    pool_remote_task_free (task);
+  if (worker != NULL)
+    {
+      agent->n_up--;
+      self->workers->pdata[worker->id] = NULL;
+      g_hash_table_remove (agent->workers, GUINT_TO_POINTER (record->worker));
+    }
+  pool_backend_worker_down (POOL_BACKEND (self), &exit);
+  return TRUE;
+}
+
+static gboolean
+take_state (PoolRemoteAgent *agent, const PoolWireRecord *record)
+{
+  PoolRemoteWorker *worker = pool_remote_agent_get_worker (agent, record->worker);
+  gint64 now = g_get_monotonic_time ();
+
+  if (worker == NULL)
+    return FALSE;
+  worker->done = record->id;
+  worker->handle = pool_remote_agent_find_task (agent, record->handle) != NULL ? record->handle : 0;
+  worker->item = record->item;
+  worker->since = now - CLAMP (record->time, 0, now);
+  pool_backend_worker_changed (POOL_BACKEND (agent->backend), worker->id);
+  return TRUE;
+}
+
+static void
+take_draining (PoolRemoteAgent *agent)
+{
+  agent->is_draining = TRUE;
+  if (agent->n_offered > 0)
+    pool_backend_add_wanted (POOL_BACKEND (agent->backend), -(int) agent->n_offered);
+  agent->n_offered = 0;
+}
+
+/* FALSE: that cannot be. */
+static gboolean
+take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data, GBytes *bytes)
+{
+  PoolRemoteWorker *worker;
+
+  switch (record->type)
+    {
+    case POOL_WIRE_UP:
+      return take_up (agent, record);
+    case POOL_WIRE_DOWN:
+      return take_down (agent, record, data);
+    case POOL_WIRE_RESULT:
+      return pool_remote_agent_take_result (agent, record, data, bytes);
+    case POOL_WIRE_STATE:
+      return take_state (agent, record);
+    case POOL_WIRE_WAS_SPLIT:
+      pool_remote_agent_take_split (agent, record);
+      return TRUE;
+    case POOL_WIRE_LOG:
+      worker = pool_remote_agent_get_worker (agent, record->worker);
+      pool_backend_log (POOL_BACKEND (agent->backend), worker != NULL ? worker->id : 0, data, record->size);
+      return TRUE;
+    case POOL_WIRE_OUTPUT:
+      pool_remote_agent_take_output (agent, record, data, bytes);
+      return TRUE;
+    case POOL_WIRE_DRAINING:
+      take_draining (agent);
+      return TRUE;
+    case POOL_WIRE_PING:
+    case POOL_WIRE_BYE: /* dealt with by the caller */
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
+static void
+take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
+{
+  PoolWireRecord record;
+  const guint8 *data;
+  GBytes *bytes;
+
+  agent->n_unanswered = 0;
+  while (pool_wire_next (reader, &record, &data, &bytes))
+    {
+      if (record.type == POOL_WIRE_BYE)
+        {
+          pool_remote_agent_lose (agent, "it has ended");
+          return;
+        }
+      if (take_record (agent, &record, data, bytes))
+        continue;
+      agent->backend->n_refused++;
+      tell_stranger (agent->backend, agent->peer, POOL_WIRE_RESET, NULL);
+      pool_remote_agent_lose (agent, "it said what cannot be, and was cut off");
+      return;
+    }
+}
+
+void
+pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *const *parts, guint n_parts)
+{
+  PoolRemoteAgent *agent = find_agent (self, peer);
+  PoolWireReader reader;
+  PoolWireRecord record;
+  const guint8 *data;
+  GBytes *bytes;
+
+  if (!pool_wire_parse (&reader, parts, n_parts, TRUE, NULL))
+    {
+      self->n_refused++;
+      if (agent != NULL)
+        pool_remote_agent_lose (agent, "it sent what is no message, and was cut off");
+      return;
+    }
+  if (reader.session == 0)
+    {
+      if (pool_wire_next (&reader, &record, &data, &bytes) && record.type == POOL_WIRE_HELLO)
+        take_hello (self, peer, &record, data);
+      return;
+    }
+  if (agent != NULL && agent->session == reader.session && agent->n_received == reader.serial)
+    {
+      agent->n_received++;
+      take_session (agent, &reader);
+      return;
+    }
+  /* what is left of an older session is no longer wanted */
+  if (agent != NULL && agent->session != reader.session)
+    return;
+  tell_stranger (self, peer, POOL_WIRE_RESET, NULL);
+  if (agent != NULL)
+    pool_remote_agent_lose (agent, "messages of it were lost on the way");
+}
+
+/* --- time --- */
+
+void
+pool_remote_backend_set_timer (PoolRemoteBackend *self)
+{
+  const gint64 times[] = { self->ping_at, self->launch_at, self->give_up_at };
+  struct itimerspec spec = { 0 };
+  gint64 at = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (times); i++)
+    if (times[i] != 0 && (at == 0 || times[i] < at))
+      at = times[i];
+  if (at == self->timer_at)
+    return;
+  self->timer_at = at;
+  spec.it_value.tv_sec = at / G_USEC_PER_SEC;
+  spec.it_value.tv_nsec = at % G_USEC_PER_SEC * 1000;
+  timerfd_settime (self->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+/* One on this machine that has nothing to do need not be asked: its end shows. */
+static gboolean
+is_to_answer (const PoolRemoteAgent *agent)
+{
+  return agent->session != 0 && (agent->tasks.length > 0 || !agent->is_launched ||
+                                 pool_launcher_is_remote (agent->backend->launcher));
+}
+
+void
+pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
+{
+  gboolean any = FALSE;
+
+  if (self->ping_at == 0 || now < self->ping_at)
+    return;
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      if (agent == NULL || !is_to_answer (agent))
+        continue;
+      any = TRUE;
+      if (++agent->n_unanswered > UNANSWERED_MAX)
+        {
+          g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",
+                                                  (double) UNANSWERED_MAX * self->heartbeat / G_USEC_PER_SEC);
+
+          pool_remote_agent_lose (agent, how);
+        }
+      else
+        pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
+    }
+  self->ping_at = any ? now + self->heartbeat : 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-backend.h"
+#include "pool-launcher-private.h"
+#include "pool-wire-private.h"
+
+G_BEGIN_DECLS
+
+/*
+ * What backends with agents have in common: an agent is a program, here or on another machine, that runs workers of its own
+ * (with a backend for local ones) and passes on what this side asks of them. All that is decided is decided by the
+ * engine; here are the tasks that agents have, so that none is lost with one of them, and what is known of far-away workers.
+ *
+ * A subclass carries messages (pool-wire-private.h) to and from peers, which it numbers from 1 as they appear.
+ *
+ * pool-remote-backend.c   the class, and waiting
+ * pool-remote-tasks.c     tasks and their results
+ * pool-remote-agents.c    agents come, are heard of, and go
+ * pool-remote-launch.c    agents are started
+ */
+#define POOL_TYPE_REMOTE_BACKEND (pool_remote_backend_get_type ())
+#define POOL_REMOTE_BACKEND(o) (G_TYPE_CHECK_INSTANCE_CAST ((o), POOL_TYPE_REMOTE_BACKEND, PoolRemoteBackend))
+#define POOL_REMOTE_BACKEND_CLASS(k)                                                               \
+  (G_TYPE_CHECK_CLASS_CAST ((k), POOL_TYPE_REMOTE_BACKEND, PoolRemoteBackendClass))
+#define POOL_REMOTE_BACKEND_GET_CLASS(o)                                                           \
+  (G_TYPE_INSTANCE_GET_CLASS ((o), POOL_TYPE_REMOTE_BACKEND, PoolRemoteBackendClass))
+
+typedef struct _PoolRemoteBackend PoolRemoteBackend;
+typedef struct _PoolRemoteBackendClass PoolRemoteBackendClass;
+typedef struct _PoolRemoteAgent PoolRemoteAgent;
+
+typedef struct
+{
+  guint id;     /* the engine's */
+  guint number; /* the agent's; never used again in a session */
+  PoolRemoteAgent *agent;
+  gboolean is_doomed;
+  guint64 handle; /* of the task that it was last said to be in, or 0 */
+  guint item;
+  gint64 since; /* monotonic µs */
+  guint64 done;
+} PoolRemoteWorker;
+
+/* A task that an agent has. */
+typedef struct
+{
+  guint64 handle;
+  PoolRemoteAgent *agent;
+  GList link; /* in the agent's tasks */
+  guint n_items;
+  gint64 no_split_until; /* monotonic µs; G_MAXINT64: it has been asked for */
+  gboolean is_recalled;  /* it was asked to be handed back */
+  gboolean is_given_up;  /* the engine does not want to hear of it again */
+} PoolRemoteTask;
+
+struct _PoolRemoteAgent
+{
+  PoolRemoteBackend *backend;
+  guint number;   /* 1 + its place in the backend's agents */
+  guint peer;     /* 0: it has not said anything yet */
+  guint64 session; /* 0: likewise */
+  guint32 n_sent, n_received; /* messages of the session */
+  gboolean is_launched;
+  gboolean is_draining;
+  gboolean is_unreachable; /* a message could not be sent: it is given up at the next dispatch */
+  char *host;
+  gint64 pid; /* on its machine */
+
+  guint n_workers; /* made, or to be made, and of whose end the engine has not been told */
+  guint n_up;
+  guint n_lost; /* that it had, and could make again */
+  guint n_offered; /* that the pool has more because of it, if it came by itself */
+  GHashTable *workers; /* number → PoolRemoteWorker, owned */
+
+  GQueue tasks; /* PoolRemoteTask by its link, the oldest first */
+  guint window; /* how many tasks it is given at once */
+  guint n_finished; /* since rate was last looked at */
+  gint64 rate_since;
+  GArray *functions; /* gboolean by number: it has been told of it */
+
+  PoolWireWriter out;
+  guint n_unanswered; /* pings */
+};
+
+struct _PoolRemoteBackend
+{
+  PoolBackend parent_instance;
+
+  const PoolBackendConfig *config; /* the engine's own, which stays */
+  GPtrArray *agents;  /* PoolRemoteAgent by number - 1; NULL: free */
+  GPtrArray *workers; /* PoolRemoteWorker by id; NULL: free */
+  GHashTable *tasks;  /* handle → PoolRemoteTask, owned */
+  GHashTable *payloads; /* what alloc_payload() has given out */
+  GVariant *welcome;  /* what agents are told first */
+  gint64 heartbeat;   /* µs */
+  guint64 next_session;
+
+  PoolLauncher *launcher; /* NULL: agents come by themselves */
+  guint n_failed_launches; /* in a row */
+  guint n_planned;  /* workers for whom an agent is to be started */
+  gint64 launch_at; /* monotonic µs */
+
+  int epoll_fd, kick_fd, timer_fd;
+  _Atomic guint kicks;
+  _Atomic gboolean launcher_ready;
+  gint64 timer_at;
+  gint64 ping_at; /* monotonic µs; 0: nobody is to be asked */
+  gint64 give_up_at; /* monotonic µs: the pool ends, and agents had time; 0: it does not */
+  gboolean is_stopping, stops_now;
+
+  guint n_refused; /* messages that were none, and peers that were not let in */
+};
+
+struct _PoolRemoteBackendClass
+{
+  PoolBackendClass parent_class;
+
+  /* Before agents are started. @is_remote: they will be on other machines */
+  gboolean (*open) (PoolRemoteBackend *self, gboolean is_remote, GError **error);
+  /* The command line of an agent, NULL-terminated. */
+  char **(*get_command) (PoolRemoteBackend *self, guint agent, guint n_workers);
+  /* Never blocks. FALSE: there is no way to that peer any more. */
+  gboolean (*send) (PoolRemoteBackend *self, guint peer, PoolWireWriter *message);
+  /* Hands what has come to pool_remote_backend_take_message(); TRUE if there was anything. */
+  gboolean (*receive) (PoolRemoteBackend *self);
+  /* Would receive() have something? To be asked before every wait. */
+  gboolean (*has_message) (PoolRemoteBackend *self);
+  void (*close) (PoolRemoteBackend *self);
+};
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolRemoteBackend, g_object_unref)
+
+POOL_EXPORT
+GType pool_remote_backend_get_type (void) G_GNUC_CONST;
+
+/* For subclasses. */
+POOL_EXPORT
+gboolean pool_remote_backend_watch_fd (PoolRemoteBackend *self, int fd);
+POOL_EXPORT
+void pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *const *parts, guint n_parts);
+
+/* agents */
+PoolRemoteAgent *pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers);
+void pool_remote_agent_free (PoolRemoteAgent *agent);
+/* A record for it, sent with the next flush; data as for pool_wire_write(). */
+void pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record, gconstpointer data, gsize size,
+                            GBytes *bytes);
+/* Sends what was said, to all. */
+void pool_remote_backend_flush (PoolRemoteBackend *self);
+/* It is gone, or as good as gone: @how, for people. Frees it. */
+void pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how);
+void pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now);
+void pool_remote_backend_set_timer (PoolRemoteBackend *self);
+static inline gboolean
+pool_remote_agent_is_ready (const PoolRemoteAgent *agent)
+{
+  return agent != NULL && agent->session != 0 && !agent->is_draining && agent->n_up > 0;
+}
+
+guint pool_remote_backend_free_id (PoolRemoteBackend *self);
+/* Wakes whoever waits: there is something to dispatch that no descriptor tells of. */
+void pool_remote_backend_wake (PoolRemoteBackend *self);
+
+/* launch */
+gboolean pool_remote_backend_open_launcher (PoolRemoteBackend *self, GError **error);
+void pool_remote_backend_plan (PoolRemoteBackend *self, guint n_workers);
+gboolean pool_remote_backend_launch (PoolRemoteBackend *self, GError **error);
+void pool_remote_backend_launch_in_time (PoolRemoteBackend *self, gint64 now);
+void pool_remote_backend_launch_failed (PoolRemoteBackend *self, guint n_workers, const char *how);
+
+/* tasks */
+guint pool_remote_backend_get_room (PoolBackend *backend);
+guint pool_remote_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks, guint n);
+gboolean pool_remote_backend_cancel (PoolBackend *backend, guint64 handle);
+guint pool_remote_backend_split (PoolBackend *backend, guint64 handle, guint n_items);
+void pool_remote_backend_adopt_payload (PoolBackend *backend, guint64 handle, guint8 *payload, gboolean is_ours);
+guint8 *pool_remote_backend_alloc_payload (PoolBackend *backend, gsize size);
+void pool_remote_backend_free_payload (PoolBackend *backend, guint8 *payload);
+GBytes *pool_remote_backend_wrap_payload (PoolBackend *backend, guint8 *payload, gsize size);
+void pool_remote_backend_rebalance (PoolRemoteBackend *self);
+/* FALSE: the agent has not that task */
+gboolean pool_remote_agent_take_result (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data,
+                                        GBytes *bytes);
+void pool_remote_agent_take_split (PoolRemoteAgent *agent, const PoolWireRecord *record);
+void pool_remote_agent_take_output (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data,
+                                    GBytes *bytes);
+PoolRemoteTask *pool_remote_agent_find_task (PoolRemoteAgent *agent, guint64 handle);
+void pool_remote_task_free (PoolRemoteTask *task);
+PoolRemoteWorker *pool_remote_agent_get_worker (PoolRemoteAgent *agent, guint number);
+/* Hands all that it has back: those that may have been started as lost, in the order in which they were given. */
+void pool_remote_agent_return_tasks (PoolRemoteAgent *agent, GQueue *tasks, const char *how);
+
+G_END_DECLS

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-wire-private.h"
+
+#include "pool-error.h"
+#include "pool-value-private.h"
+
+/* --- bytes --- */
+
+static void
+put_u32 (guint8 *p, guint32 value)
+{
+  value = GUINT32_TO_LE (value);
+  memcpy (p, &value, sizeof value);
+}
+
+static guint32
+get_u32 (const guint8 *p)
+{
+  guint32 value;
+
+  memcpy (&value, p, sizeof value);
+  return GUINT32_FROM_LE (value);
+}
+
+static void
+put_u64 (guint8 *p, guint64 value)
+{
+  value = GUINT64_TO_LE (value);
+  memcpy (p, &value, sizeof value);
+}
+
+static guint64
+get_u64 (const guint8 *p)
+{
+  guint64 value;
+
+  memcpy (&value, p, sizeof value);
+  return GUINT64_FROM_LE (value);
+}
+
+/* Between this machine's order of bytes and that of the wire; the same both ways. */
+static void
+swap_record (PoolWireRecord *record)
+{
+#if G_BYTE_ORDER != G_LITTLE_ENDIAN
+  record->type = GUINT16_FROM_LE (record->type);
+  record->part = GUINT16_FROM_LE (record->part);
+  record->worker = GUINT32_FROM_LE (record->worker);
+  record->handle = GUINT64_FROM_LE (record->handle);
+  record->id = GUINT64_FROM_LE (record->id);
+  record->kind = GUINT32_FROM_LE (record->kind);
+  record->flags = GUINT32_FROM_LE (record->flags);
+  record->n_items = GUINT32_FROM_LE (record->n_items);
+  record->item = GUINT32_FROM_LE (record->item);
+  record->time = GINT64_FROM_LE (record->time);
+  record->size = GUINT64_FROM_LE (record->size);
+#endif
+}
+
+/* --- writing --- */
+
+void
+pool_wire_writer_init (PoolWireWriter *self)
+{
+  *self = (PoolWireWriter){ .parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref) };
+  pool_wire_writer_reset (self);
+}
+
+void
+pool_wire_writer_clear (PoolWireWriter *self)
+{
+  pool_buffer_clear (&self->head);
+  g_clear_pointer (&self->parts, g_ptr_array_unref);
+}
+
+void
+pool_wire_writer_reset (PoolWireWriter *self)
+{
+  pool_buffer_reset (&self->head);
+  memset (pool_buffer_reserve (&self->head, POOL_WIRE_HEAD), 0, POOL_WIRE_HEAD);
+  g_ptr_array_set_size (self->parts, 0);
+  self->n_records = 0;
+}
+
+void
+pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
+{
+  gboolean is_part = size >= POOL_WIRE_PART_MIN;
+  gsize padded = is_part ? 0 : (size + 7) & ~(gsize) 7;
+  guint8 *place = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + padded);
+  PoolWireRecord copy = *record;
+
+  copy.size = size;
+  copy.part = is_part ? self->parts->len + 1 : 0;
+  swap_record (&copy);
+  memcpy (place, &copy, POOL_WIRE_RECORD);
+  self->n_records++;
+  if (is_part)
+    {
+      if (bytes == NULL)
+        g_ptr_array_add (self->parts, g_bytes_new (data, size));
+      else if (g_bytes_get_size (bytes) == size)
+        g_ptr_array_add (self->parts, g_bytes_ref (bytes));
+      else
+        g_ptr_array_add (self->parts, g_bytes_new_from_bytes (
+                                          bytes, (const guint8 *) data - (const guint8 *) g_bytes_get_data (bytes, NULL), size));
+    }
+  else if (size > 0)
+    {
+      memcpy (place + POOL_WIRE_RECORD, data, size);
+      memset (place + POOL_WIRE_RECORD + size, 0, padded - size);
+    }
+}
+
+void
+pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial)
+{
+  guint8 *head = self->head.data;
+
+  put_u32 (head, POOL_WIRE_MAGIC);
+  put_u32 (head + 4, serial);
+  put_u64 (head + 8, session);
+  put_u32 (head + 16, self->n_records);
+  put_u32 (head + 20, self->parts->len);
+}
+
+/* --- reading --- */
+
+static gboolean
+refuse (GError **error, const char *what)
+{
+  g_set_error (error, POOL_ERROR, POOL_ERROR_PROTOCOL, "This is no message of a pool: %s", what);
+  return FALSE;
+}
+
+static gboolean
+may_say (guint type, gboolean from_agent)
+{
+  if (type == POOL_WIRE_PING)
+    return TRUE;
+  return from_agent ? type >= POOL_WIRE_HELLO && type <= POOL_WIRE_BYE
+                    : type >= POOL_WIRE_WELCOME && type <= POOL_WIRE_STOP;
+}
+
+static gboolean
+check_record (const PoolWireReader *self, const PoolWireRecord *record, gsize left, gboolean from_agent,
+              GError **error)
+{
+  if (!may_say (record->type, from_agent))
+    return refuse (error, "it says what its sender has not to say");
+  if (record->part == 0)
+    return (record->size < POOL_WIRE_PART_MIN && record->size <= left) || refuse (error, "data are cut off");
+  if (record->part >= self->n_parts)
+    return refuse (error, "a part is missing");
+  return record->size == g_bytes_get_size (self->parts[record->part]) || refuse (error, "a part has another size");
+}
+
+static gsize
+take_record (const guint8 *head, gsize offset, PoolWireRecord *record)
+{
+  memcpy (record, head + offset, POOL_WIRE_RECORD);
+  swap_record (record);
+  return record->part == 0 ? POOL_WIRE_RECORD + ((record->size + 7) & ~(guint64) 7) : POOL_WIRE_RECORD;
+}
+
+gboolean
+pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboolean from_agent, GError **error)
+{
+  const guint8 *head;
+  gsize size, offset = POOL_WIRE_HEAD;
+
+  if (n_parts == 0)
+    return refuse (error, "it is empty");
+  head = g_bytes_get_data (parts[0], &size);
+  if (size < POOL_WIRE_HEAD || get_u32 (head) != POOL_WIRE_MAGIC)
+    return refuse (error, "it does not begin like one");
+  if (size > POOL_WIRE_HEAD_MAX || n_parts > POOL_WIRE_PARTS_MAX + 1)
+    return refuse (error, "it is too long");
+  *self = (PoolWireReader){ .session = get_u64 (head + 8), .serial = get_u32 (head + 4),
+                            .n_records = get_u32 (head + 16), .parts = parts, .n_parts = n_parts,
+                            .offset = POOL_WIRE_HEAD };
+  if (get_u32 (head + 20) != n_parts - 1)
+    return refuse (error, "the number of its parts is another one");
+
+  for (guint32 i = 0; i < self->n_records; i++)
+    {
+      PoolWireRecord record;
+      gsize step;
+
+      if (size - offset < POOL_WIRE_RECORD)
+        return refuse (error, "records are missing");
+      step = take_record (head, offset, &record);
+      if (!check_record (self, &record, size - offset - POOL_WIRE_RECORD, from_agent, error))
+        return FALSE;
+      if (step > size - offset)
+        return refuse (error, "data are cut off");
+      offset += step;
+    }
+  return offset == size || refuse (error, "there is something behind its end");
+}
+
+gboolean
+pool_wire_next (PoolWireReader *self, PoolWireRecord *record, const guint8 **data, GBytes **bytes)
+{
+  gsize size, offset = self->offset;
+  const guint8 *head = g_bytes_get_data (self->parts[0], &size);
+
+  if (self->n_records == 0)
+    return FALSE;
+  self->n_records--;
+  self->offset += take_record (head, offset, record);
+  *bytes = self->parts[record->part];
+  *data = record->part == 0 ? head + offset + POOL_WIRE_RECORD : g_bytes_get_data (*bytes, NULL);
+  return TRUE;
+}
+
+/* --- values --- */
+
+void
+pool_wire_write_value (PoolWireWriter *self, const PoolWireRecord *record, GVariant *value)
+{
+  g_autoptr (GVariant) sunk = g_variant_ref_sink (value);
+  gsize size = pool_value_size (sunk, FALSE);
+  /* encoded at an aligned place */
+  guint8 *data = g_malloc (size);
+  g_autoptr (GBytes) bytes = g_bytes_new_take (data, size);
+
+  pool_value_encode (sunk, FALSE, data);
+  pool_wire_write (self, record, data, size, bytes);
+}
+
+GVariant *
+pool_wire_read_value (const guint8 *data, gsize size, const char *type, GError **error)
+{
+  g_autoptr (GBytes) copy = g_bytes_new (data, size);
+  g_autoptr (GVariant) value = pool_value_decode (copy, FALSE, error);
+
+  if (value == NULL)
+    return NULL;
+  if (!g_variant_is_of_type (value, G_VARIANT_TYPE (type)))
+    {
+      refuse (error, "a value is of another type");
+      return NULL;
+    }
+  return g_steal_pointer (&value);
+}
