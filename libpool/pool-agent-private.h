@@ -119,7 +119,7 @@ void pool_agent_look_soon (PoolAgent *self, gint64 delay);
 
 /* pool-agent-session.c */
 void pool_agent_say_hello (PoolAgent *self);
-void pool_agent_begin (PoolAgent *self, guint64 session, GVariant *welcome);
+void pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant *welcome);
 void pool_agent_end (PoolAgent *self);
 void pool_agent_drain (PoolAgent *self);
 void pool_agent_look (PoolAgent *self, gint64 now);

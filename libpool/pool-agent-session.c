@@ -80,7 +80,7 @@ worker_up (const PoolBackendSink *sink, guint index, gint64 pid)
 
   *worker = (PoolAgentWorker){ .number = ++self->next_number, .sandbox = worker->sandbox };
   g_hash_table_insert (self->indexes, GUINT_TO_POINTER (worker->number), GINT_TO_POINTER (index + 1));
-  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_UP, .worker = worker->number, .id = pid,
+  pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_UP, .worker = worker->number, .id = pid, .item = index,
                                            .flags = worker->sandbox }, NULL, 0, NULL);
 }
 
@@ -247,12 +247,14 @@ take_initializer (PoolAgent *self, GVariant *welcome, PoolBackendConfig *config,
 
 /* As PoolEngineSettings has it, so that the engine frees what is in it. */
 static gboolean
-read_config (PoolAgent *self, GVariant *welcome, GError **error)
+read_config (PoolAgent *self, GVariant *welcome, guint first_worker, GError **error)
 {
   PoolBackendConfig *config = &self->engine->settings.backend;
 
   self->heartbeat = 0;
-  g_variant_lookup (welcome, "heartbeat", "x", &self->heartbeat);
+  /* where the pool is the program that started this one, its end shows by itself */
+  if (self->settings->parent == 0)
+    g_variant_lookup (welcome, "heartbeat", "x", &self->heartbeat);
   self->memory_limit = get_uint64 (welcome, "memory-limit");
   *config = (PoolBackendConfig){ .processes = self->settings->n_workers,
                                  .max_processes = CLAMP (get_uint (welcome, "max-processes"),
@@ -261,7 +263,8 @@ read_config (PoolAgent *self, GVariant *welcome, GError **error)
                                  .max_memory_per_child = get_uint64 (welcome, "max-memory-per-child"),
                                  .memory_limit = self->memory_limit,
                                  .start_method = get_uint (welcome, "start-method"),
-                                 .sandbox = get_uint (welcome, "sandbox") };
+                                 .sandbox = get_uint (welcome, "sandbox"),
+                                 .first_worker = first_worker };
   if (config->start_method != POOL_START_METHOD_SPAWN)
     config->start_method = POOL_START_METHOD_FORKSERVER;
   if (config->sandbox > POOL_SANDBOX_STRICT)
@@ -274,9 +277,9 @@ read_config (PoolAgent *self, GVariant *welcome, GError **error)
 }
 
 static gboolean
-start_local (PoolAgent *self, GVariant *welcome, GError **error)
+start_local (PoolAgent *self, GVariant *welcome, guint first_worker, GError **error)
 {
-  if (!read_config (self, welcome, error))
+  if (!read_config (self, welcome, first_worker, error))
     return FALSE;
   self->local = pool_module_new_backend (LOCAL_BACKEND, error);
   if (self->local == NULL)
@@ -306,7 +309,7 @@ free_task (gpointer data)
 }
 
 void
-pool_agent_begin (PoolAgent *self, guint64 session, GVariant *welcome)
+pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant *welcome)
 {
   g_autoptr (GError) error = NULL;
 
@@ -323,7 +326,7 @@ pool_agent_begin (PoolAgent *self, guint64 session, GVariant *welcome)
   self->errors = g_ptr_array_new_with_free_func (free_error);
   g_queue_init (&self->pending);
   pool_wire_writer_reset (&self->out);
-  if (start_local (self, welcome, &error))
+  if (start_local (self, welcome, first_worker, &error))
     return;
 
   pool_agent_note (self, "no workers: %s", error->message);

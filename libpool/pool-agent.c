@@ -59,11 +59,14 @@ pool_agent_note (PoolAgent *self, const char *format, ...)
   g_autofree char *text = NULL;
   va_list args;
 
-  if (!self->settings->is_verbose)
-    return;
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
+  if (!self->settings->is_verbose)
+    {
+      g_debug ("agent %u: %s", self->settings->number, text);
+      return;
+    }
   g_printerr ("%s: %s\n", g_get_prgname (), text);
 }
 
@@ -101,7 +104,7 @@ take_welcome (PoolAgent *self, guint64 session, const PoolWireRecord *record, co
   if (welcome == NULL)
     return;
   pool_agent_end (self);
-  pool_agent_begin (self, session, welcome);
+  pool_agent_begin (self, session, record->worker, welcome);
   self->n_received = 1;
   pool_agent_note (self, "works for %s with %u workers", self->transport->name, self->settings->n_workers);
 }
@@ -113,7 +116,9 @@ take_refusal (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
 
   if (self->state != POOL_AGENT_GREETING || self->settings->stays)
     return;
-  g_printerr ("%s: %s refused this agent: %s\n", g_get_prgname (), self->transport->name, why);
+  /* one that the pool has started itself is late */
+  if (self->settings->number == 0)
+    g_printerr ("%s: %s refused this agent: %s\n", g_get_prgname (), self->transport->name, why);
   self->status = 1;
   self->state = POOL_AGENT_ENDED;
 }

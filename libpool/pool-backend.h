@@ -137,6 +137,7 @@ typedef struct
   gboolean keep_descriptors; /* workers that are forked from the program keep what it has open */
   const char *const *worker_command; /* the program of exec'd workers, an absolute path, and its first arguments */
 
+  guint first_worker; /* as tasks see it: what is added to the numbers of workers */
   gboolean at_most_once; /* a task that may have been started is not to be started again */
   PoolRemoteConfig *remote; /* of a backend with POOL_BACKEND_REMOTE */
 } PoolBackendConfig;

@@ -178,9 +178,15 @@ sleep_on_fds (PoolEngine *self, PoolBackendClass *klass, guint kicks, gint64 tim
                            { klass->get_fd (self->backend), POLLIN, 0 },
                            { self->timer_fd, POLLIN, 0 } };
   struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
+  gboolean ready;
 
   klass->wait (self->backend, kicks, timeout < 0 ? SPIN_NS : MIN (timeout, SPIN_NS));
-  if (klass->get_kicks (self->backend) != kicks || klass->arm (self->backend, TRUE))
+  if (klass->get_kicks (self->backend) != kicks)
+    return;
+  g_mutex_lock (&self->lock);
+  ready = klass->arm (self->backend, TRUE);
+  g_mutex_unlock (&self->lock);
+  if (ready)
     return;
   errno = 0;
   if (ppoll (fds, G_N_ELEMENTS (fds), timeout < 0 ? NULL : &ts, NULL) > 0)

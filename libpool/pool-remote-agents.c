@@ -18,6 +18,32 @@
 /* Nobody offers more workers than a pool may have. */
 #define OFFERED_MAX 4000
 
+/* Ids for all workers that an agent may have, so that a worker's is its place there and this. */
+static guint
+find_ids (PoolRemoteBackend *self, guint n)
+{
+  guint first = 0;
+  gboolean overlaps;
+
+  do
+    {
+      overlaps = FALSE;
+      for (guint i = 0; i < self->agents->len; i++)
+        {
+          const PoolRemoteAgent *other = self->agents->pdata[i];
+
+          if (other == NULL || first >= other->first_worker + other->max_workers || other->first_worker >= first + n)
+            continue;
+          first = other->first_worker + other->max_workers;
+          overlaps = TRUE;
+        }
+    }
+  while (overlaps);
+  if (self->workers->len < first + n)
+    g_ptr_array_set_size (self->workers, first + n);
+  return first;
+}
+
 PoolRemoteAgent *
 pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
 {
@@ -28,6 +54,8 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
     i++;
   if (i == self->agents->len)
     g_ptr_array_add (self->agents, NULL);
+  agent->max_workers = MAX (n_workers, MIN (self->config->max_processes, OFFERED_MAX));
+  agent->first_worker = find_ids (self, agent->max_workers);
   self->agents->pdata[i] = agent;
   agent->backend = self;
   agent->number = i + 1;
@@ -232,7 +260,7 @@ welcome (PoolRemoteAgent *agent, const PoolWireRecord *hello, GVariant *facts)
     agent->host = g_steal_pointer (&host);
   g_variant_lookup (facts, "pid", "x", &agent->pid);
   agent->session = ++self->next_session;
-  pool_wire_write_value (&agent->out, &(PoolWireRecord){ .type = POOL_WIRE_WELCOME, .n_items = agent->n_workers },
+  pool_wire_write_value (&agent->out, &(PoolWireRecord){ .type = POOL_WIRE_WELCOME, .worker = agent->first_worker },
                          self->welcome);
   if (self->heartbeat > 0 && self->ping_at == 0)
     self->ping_at = g_get_monotonic_time () + self->heartbeat;
@@ -280,12 +308,13 @@ take_up (PoolRemoteAgent *agent, const PoolWireRecord *record)
   PoolRemoteBackend *self = agent->backend;
   PoolRemoteWorker *worker;
 
-  if (agent->n_up >= agent->n_workers || pool_remote_agent_get_worker (agent, record->worker) != NULL)
+  if (agent->n_up >= agent->n_workers || record->item >= agent->max_workers ||
+      self->workers->pdata[agent->first_worker + record->item] != NULL || pool_remote_agent_get_worker (agent, record->worker) != NULL)
     return FALSE;
   worker = g_new0 (PoolRemoteWorker, 1);
   worker->agent = agent;
   worker->number = record->worker;
-  worker->id = pool_remote_backend_free_id (self);
+  worker->id = agent->first_worker + record->item;
   self->workers->pdata[worker->id] = worker;
   g_hash_table_insert (agent->workers, GUINT_TO_POINTER (worker->number), worker);
   agent->n_up++;

@@ -67,6 +67,7 @@ struct _PoolRemoteAgent
   char *host;
   gint64 pid; /* on its machine */
 
+  guint first_worker, max_workers; /* their ids */
   guint n_workers; /* made, or to be made, and of whose end the engine has not been told */
   guint n_up;
   guint n_lost; /* that it had, and could make again */
@@ -101,7 +102,8 @@ struct _PoolRemoteBackend
   guint n_planned;  /* workers for whom an agent is to be started */
   gint64 launch_at; /* monotonic µs */
 
-  int epoll_fd, kick_fd, timer_fd;
+  int epoll_fd, wake_fd, kick_fd, timer_fd;
+  _Atomic gboolean is_woken;
   _Atomic guint kicks;
   _Atomic gboolean launcher_ready;
   gint64 timer_at;
@@ -158,6 +160,7 @@ pool_remote_agent_is_ready (const PoolRemoteAgent *agent)
   return agent != NULL && agent->session != 0 && !agent->is_draining && agent->n_up > 0;
 }
 
+/* For the report on a worker that never was. */
 guint pool_remote_backend_free_id (PoolRemoteBackend *self);
 /* Wakes whoever waits: there is something to dispatch that no descriptor tells of. */
 void pool_remote_backend_wake (PoolRemoteBackend *self);

@@ -35,10 +35,11 @@ static gboolean
 open_fds (PoolRemoteBackend *self, GError **error)
 {
   self->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+  self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (self->epoll_fd >= 0 && self->kick_fd >= 0 && self->timer_fd >= 0 &&
-      pool_remote_backend_watch_fd (self, self->kick_fd) && pool_remote_backend_watch_fd (self, self->timer_fd))
+  if (self->epoll_fd >= 0 && self->wake_fd >= 0 && self->kick_fd >= 0 && self->timer_fd >= 0 &&
+      pool_remote_backend_watch_fd (self, self->wake_fd) && pool_remote_backend_watch_fd (self, self->timer_fd))
     return TRUE;
   g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No descriptors for a pool: %s", g_strerror (errno));
   return FALSE;
@@ -85,6 +86,21 @@ describe_config (PoolRemoteBackend *self)
   return g_variant_ref_sink (g_variant_builder_end (&builder));
 }
 
+/* Functions of this program are not elsewhere; another program that workers run may have them. */
+static gboolean
+check_functions (PoolRemoteBackend *self, GError **error)
+{
+  const PoolFunction *closure = pool_function_table_get_closure (POOL_BACKEND (self)->engine->functions);
+
+  if (closure == NULL || self->config->worker_command != NULL)
+    return TRUE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+               "Workers on other machines do not have \"%s\", which was registered in this program: put it into a task "
+               "module, or give worker-command a program that has it",
+               closure->name);
+  return FALSE;
+}
+
 static gboolean
 pool_remote_backend_start (PoolBackend *backend, const PoolBackendConfig *config, GError **error)
 {
@@ -92,7 +108,7 @@ pool_remote_backend_start (PoolBackend *backend, const PoolBackendConfig *config
 
   self->config = config;
   self->heartbeat = config->remote->heartbeat * G_USEC_PER_SEC;
-  if (!open_fds (self, error) || !pool_remote_backend_open_launcher (self, error) ||
+  if (!check_functions (self, error) || !open_fds (self, error) || !pool_remote_backend_open_launcher (self, error) ||
       !POOL_REMOTE_BACKEND_GET_CLASS (self)->open (
           self, self->launcher == NULL || pool_launcher_is_remote (self->launcher), error))
     return FALSE;
@@ -252,28 +268,44 @@ pool_remote_backend_take_output (PoolBackend *backend, guint64 handle)
 
 /* --- waiting --- */
 
-void
-pool_remote_backend_wake (PoolRemoteBackend *self)
+static void
+raise_fd (int fd)
 {
   const guint64 one = 1;
 
-  while (write (self->kick_fd, &one, sizeof one) < 0 && errno == EINTR)
+  while (write (fd, &one, sizeof one) < 0 && errno == EINTR)
     ;
 }
 
-/* Why is the descriptor readable? What tells that by itself stays readable until it is dealt with. */
+static void
+lower_fd (int fd)
+{
+  guint64 count;
+
+  while (read (fd, &count, sizeof count) < 0 && errno == EINTR)
+    ;
+}
+
+/*
+ * Two threads may wait: one in wait(), one for the descriptor of get_fd(). So nothing is taken from a descriptor but by
+ * dispatch(), after which nobody need have been woken; and a kick, which is for wait() only, has one of its own.
+ */
+void
+pool_remote_backend_wake (PoolRemoteBackend *self)
+{
+  atomic_store (&self->is_woken, TRUE);
+  raise_fd (self->wake_fd);
+}
+
+/* Has an agent's process something to say? */
 static void
 note_events (PoolRemoteBackend *self)
 {
   struct epoll_event events[8];
   int n = epoll_wait (self->epoll_fd, events, G_N_ELEMENTS (events), 0);
-  guint64 count;
 
   for (int i = 0; i < n; i++)
-    if (events[i].data.fd == self->kick_fd || events[i].data.fd == self->timer_fd)
-      while (read (events[i].data.fd, &count, sizeof count) < 0 && errno == EINTR)
-        ;
-    else if (self->launcher != NULL && events[i].data.fd == pool_launcher_get_fd (self->launcher))
+    if (self->launcher != NULL && events[i].data.fd == pool_launcher_get_fd (self->launcher))
       atomic_store (&self->launcher_ready, TRUE);
 }
 
@@ -302,12 +334,16 @@ pool_remote_backend_wait (PoolBackend *backend, guint kicks, gint64 timeout)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
   const struct timespec left = { timeout / 1000000000, timeout % 1000000000 };
-  struct pollfd fd = { self->epoll_fd, POLLIN, 0 };
+  struct pollfd fds[] = { { self->epoll_fd, POLLIN, 0 }, { self->kick_fd, POLLIN, 0 } };
 
   if (atomic_load (&self->kicks) != kicks)
     return;
-  if (ppoll (&fd, 1, timeout < 0 ? NULL : &left, NULL) > 0)
+  if (ppoll (fds, G_N_ELEMENTS (fds), timeout < 0 ? NULL : &left, NULL) <= 0)
+    return;
+  if (fds[0].revents != 0)
     note_events (self);
+  if (fds[1].revents != 0)
+    lower_fd (self->kick_fd);
 }
 
 static guint
@@ -322,7 +358,7 @@ pool_remote_backend_kick (PoolBackend *backend)
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
 
   atomic_fetch_add (&self->kicks, 1);
-  pool_remote_backend_wake (self);
+  raise_fd (self->kick_fd);
 }
 
 static gboolean
@@ -368,6 +404,8 @@ pool_remote_backend_dispatch (PoolBackend *backend)
 
   if (self->welcome == NULL)
     return FALSE;
+  if (atomic_exchange (&self->is_woken, FALSE))
+    lower_fd (self->wake_fd);
   /* what could be handed out was, and yet somebody is idle */
   if (g_hash_table_size (self->tasks) > 0)
     pool_remote_backend_rebalance (self);
@@ -382,6 +420,7 @@ pool_remote_backend_dispatch (PoolBackend *backend)
     {
       gint64 now = g_get_monotonic_time ();
 
+      self->timer_at = -1; /* it is to be set anew in any case */
       pool_remote_backend_beat (self, now);
       pool_remote_backend_launch_in_time (self, now);
       if (self->give_up_at != 0 && now >= self->give_up_at)
@@ -449,7 +488,7 @@ static void
 pool_remote_backend_finalize (GObject *object)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (object);
-  int *fds[] = { &self->epoll_fd, &self->kick_fd, &self->timer_fd };
+  int *fds[] = { &self->epoll_fd, &self->wake_fd, &self->kick_fd, &self->timer_fd };
 
   /* a start that failed */
   if (self->launcher != NULL)
@@ -506,7 +545,7 @@ pool_remote_backend_class_init (PoolRemoteBackendClass *klass)
 static void
 pool_remote_backend_init (PoolRemoteBackend *self)
 {
-  self->epoll_fd = self->kick_fd = self->timer_fd = -1;
+  self->epoll_fd = self->wake_fd = self->kick_fd = self->timer_fd = -1;
   /* another pool at the same place has other sessions */
   self->next_session = (guint64) g_random_int () << 32;
   self->agents = g_ptr_array_new ();

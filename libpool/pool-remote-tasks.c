@@ -8,6 +8,8 @@
 #include "pool-futex-private.h"
 #include "pool-value-private.h"
 
+#include <stdlib.h>
+
 /*
  * Tasks on their way to agents, and back. An agent is given as many as its workers need until its next results come: with
  * tasks that are short those are many, with long ones just one for each worker to go on with.
@@ -21,17 +23,21 @@
 /* After an agent could take nothing back of a batch it is not asked again for so long, µs. */
 #define SPLIT_AGAIN_US 10000
 
+/* Arguments from this size on begin at a page, as those in shared memory do. */
+#define PAGE 4096
+#define PAYLOAD_MIN PAGE
+
 /* --- payloads --- */
 
 guint8 *
 pool_remote_backend_alloc_payload (PoolBackend *backend, gsize size)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
-  guint8 *data;
+  void *data;
 
-  if (size < POOL_WIRE_PART_MIN || (data = g_try_malloc (size)) == NULL)
+  if (size < PAYLOAD_MIN || posix_memalign (&data, PAGE, size) != 0)
     return NULL;
-  g_hash_table_insert (self->payloads, data, g_bytes_new_take (data, size));
+  g_hash_table_insert (self->payloads, data, g_bytes_new_with_free_func (data, size, free, data));
   return data;
 }
 

@@ -35,7 +35,7 @@ typedef enum
 
   /* an agent to its pool; the first has no session */
   POOL_WIRE_HELLO,     /* data: a{sv}, see pool-agent-session.c; worker: how many it offers */
-  POOL_WIRE_UP,        /* worker, id: pid, flags: of the sandbox that is enforced */
+  POOL_WIRE_UP,        /* worker, item: its place, id: pid, flags: of the sandbox that is enforced */
   POOL_WIRE_DOWN,      /* worker, handle: of the task that it ran, item: of that; data: see pool_wire_exit */
   POOL_WIRE_RESULT,    /* worker, handle, kind, n_items, id: run time in ns, time: µs since it was started; data */
   POOL_WIRE_STATE,     /* worker, handle, item, time: µs since that was started, id: tasks done */
@@ -46,7 +46,7 @@ typedef enum
   POOL_WIRE_BYE,       /* is gone, with all its workers */
 
   /* a pool to an agent */
-  POOL_WIRE_WELCOME,     /* the head has the new session; data: a{sv}, how workers are to be started */
+  POOL_WIRE_WELCOME,     /* the head has the new session; worker: the first one's number for tasks; data: a{sv}, how to start */
   POOL_WIRE_REFUSED,     /* no session; data: why, for people */
   POOL_WIRE_RESET,       /* no session: what was sent belongs to none; say hello again */
   POOL_WIRE_FUNCTION,    /* id: number, kind: of function; data: name, zero, checksum of its module or nothing, zero */

@@ -141,6 +141,7 @@ write_config (PoolForkBackend *self, const PoolBackendConfig *config, GError **e
   header->chaos = config->chaos;
   publish_functions (self);
   header->threads = MAX (pool_cpu_count () / config->processes, 1);
+  header->first_worker = config->first_worker;
   header->max_memory = config->max_memory_per_child;
   header->memory_limit = config->memory_limit;
   if (config->log_domains != NULL)

@@ -595,7 +595,7 @@ worker_new (const PoolZygote *zygote, guint worker)
   self->grant_seen = atomic_load (&self->ring.words->grant_seq);
   self->known = g_new0 (const PoolFunction *, POOL_SHM_FUNCTIONS);
   static_args = read_value (shm, shm->header->static_args, shm->header->static_args_size);
-  pool_runner_init (&self->runner, worker, static_args);
+  pool_runner_init (&self->runner, shm->header->first_worker + worker, static_args);
   self->chaos = pool_chaos_new (&shm->header->chaos, worker, self->ring.incarnation);
   self->runner.task->reserve = reserve_extent;
   self->runner.task->reserve_data = self;

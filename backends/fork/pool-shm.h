@@ -47,6 +47,7 @@ typedef struct
   guint64 initargs, initargs_size;
   guint64 initializer; /* function number + 1 */
   guint64 threads; /* that a worker may well run at a time, so that all of them fit the CPUs */
+  guint64 first_worker; /* what tasks see added to their worker's place */
   guint64 max_memory;  /* KiB resident after a task, above which a worker leaves; 0: any */
   guint64 memory_limit; /* KiB that it gets beyond what it was made with; 0: any */
 

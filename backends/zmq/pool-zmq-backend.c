@@ -220,6 +220,7 @@ pool_zmq_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *me
 
   if (name != NULL && pool_zmq_send (self->socket, name, message))
     return TRUE;
+  g_debug ("a message to peer %u cannot be sent: %s", peer, name != NULL ? zmq_strerror (errno) : "it is gone");
   forget_peer (self, peer);
   return FALSE;
 }

@@ -16,6 +16,7 @@ typedef struct
 
 extern const char *conform_backend;
 extern gboolean conform_isolates; /* a crash takes only the worker down */
+extern gboolean conform_remote; /* workers are told of by agents, which takes its time */
 extern gboolean conform_closures; /* workers have functions of this program */
 
 PoolManager *conform_new (void);

@@ -9,6 +9,7 @@
 
 const char *conform_backend;
 gboolean conform_isolates;
+gboolean conform_remote;
 gboolean conform_closures;
 
 static int processes = 2;
@@ -168,8 +169,9 @@ main (int argc, char **argv)
   if (number != NULL)
     processes = atoi (number);
   conform_isolates = g_strcmp0 (conform_backend, "threads") != 0;
+  conform_remote = g_strcmp0 (conform_backend, "zmq") == 0;
   conform_closures =
-      !copy && g_strcmp0 (method, "forkserver") != 0 && g_strcmp0 (method, "spawn") != 0;
+      !conform_remote && !copy && g_strcmp0 (method, "forkserver") != 0 && g_strcmp0 (method, "spawn") != 0;
   g_free (pool_describe_backend (conform_backend, &error));
   g_assert_no_error (error);
   /* what the first pool of a program opens stays open */
