@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Has hosts, and ends as it is told to: for tests of what is left of it.
+"""Has hosts, or a cluster, and ends as it is told to: for tests of what is left of it.
 
     owner.py hosts KIND exit|raise|wait
+    owner.py slurm DIRECTORY exit|raise|wait
 
 Prints its mark and the ids of processes that have to go with it, as JSON.
 """
@@ -15,6 +16,7 @@ import time
 from hosts import Hosts
 from processes import read_line
 from relay import Relay
+from slurm import Slurm
 
 # gone from its parent, its session and its output
 DAEMON = 'setsid sleep 1000 < /dev/null > /dev/null 2>&1 & echo $!'
@@ -33,9 +35,16 @@ def in_hosts(kind):
     yield pids
 
 
+def in_slurm(directory):
+    cluster = Slurm(directory)
+    yield cluster
+    program = cluster.popen('srun', 'sh', '-c', 'echo $$; sleep 1000', bufsize=0, stdout=subprocess.PIPE)
+    yield [*(daemon.pid for daemon in cluster.daemons.values()), program.pid, int(read_line(program))]
+
+
 def main():
     what, argument, end = sys.argv[1:4]
-    steps = {'hosts': in_hosts}[what](argument)
+    steps = {'hosts': in_hosts, 'slurm': in_slurm}[what](argument)
     with next(steps) as owner:
         print(json.dumps([owner.mark, next(steps)]), flush=True)
         if end == 'raise':
