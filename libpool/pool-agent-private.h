@@ -71,6 +71,7 @@ typedef struct
   PoolSandboxFlags sandbox;
   gboolean is_spared; /* it was to be killed for a task that it had come to the end of: it is replaced instead */
   gboolean ran_out_of_memory;
+  guint64 seen_handle; /* that it was in when it was last looked at */
   guint64 told_handle; /* what the pool was told that it is in */
   guint told_item;
 } PoolAgentWorker;

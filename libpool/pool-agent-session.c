@@ -402,8 +402,22 @@ say_state (PoolAgent *self, PoolAgentWorker *worker, const PoolBackendWorker *no
   worker->told_item = now->item;
   pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_STATE, .worker = worker->number, .handle = now->handle,
                                            .item = now->item, .id = now->done,
-                                           .time = now->since > 0 ? MAX (time - now->since, 0) : 0 },
+                                           .time = now->since > 0 ? MAX (time - now->since, 1) : 0 },
                   NULL, 0, NULL);
+}
+
+static gboolean
+is_told (const PoolAgentWorker *worker, const PoolBackendWorker *now, const PoolAgentTask *task)
+{
+  return now->handle == worker->told_handle &&
+         (now->item == worker->told_item || !(task->task.flags & POOL_CALL_LIMITED));
+}
+
+/* When it was started is known of tasks with a limit only; another one lasts if it is seen twice. */
+static gboolean
+lasts (const PoolAgentWorker *worker, const PoolBackendWorker *now, gint64 time)
+{
+  return now->since > 0 ? time - now->since >= LASTS_US : now->handle == worker->seen_handle;
 }
 
 /*
@@ -428,14 +442,15 @@ pool_agent_look (PoolAgent *self, gint64 time)
         continue;
       POOL_BACKEND_GET_CLASS (self->local)->get_worker (self->local, i, &now);
       task = now.handle != 0 ? pool_agent_find_task (self, now.handle) : NULL;
-      if (task == NULL || now.since == 0 ||
-          (now.handle == worker->told_handle && now.item == worker->told_item && !task->is_asked_for))
+      if (task == NULL || (is_told (worker, &now, task) && !task->is_asked_for))
         continue;
       any = TRUE;
-      if (time - now.since < LASTS_US && !task->is_asked_for)
-        continue;
-      task->is_asked_for = FALSE;
-      say_state (self, worker, &now, time);
+      if (lasts (worker, &now, time) || task->is_asked_for)
+        {
+          task->is_asked_for = FALSE;
+          say_state (self, worker, &now, time);
+        }
+      worker->seen_handle = now.handle;
     }
   self->look_interval = any ? LASTS_US : MIN (2 * self->look_interval, LOOK_MAX_US);
   self->look_at = time + self->look_interval;

@@ -373,7 +373,7 @@ take_state (PoolRemoteAgent *agent, const PoolWireRecord *record)
   worker->done = record->id;
   worker->handle = pool_remote_agent_find_task (agent, record->handle) != NULL ? record->handle : 0;
   worker->item = record->item;
-  worker->since = now - CLAMP (record->time, 0, now);
+  worker->since = record->time > 0 ? now - MIN (record->time, now) : 0;
   pool_backend_worker_changed (POOL_BACKEND (agent->backend), worker->id);
   return TRUE;
 }

@@ -91,6 +91,7 @@ test_given_up (Fixture *fixture, gconstpointer data)
   GVariantBuilder builder;
   guint64 cancelled;
 
+  conform_await (pool, "n-workers", 2);
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
   for (guint i = 0; i < n; i++)
     g_variant_builder_add (&builder, "d", 0.01);
