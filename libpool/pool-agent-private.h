@@ -102,6 +102,9 @@ struct _PoolAgent
 
   gint64 heartbeat; /* µs; 0: the pool is on this machine */
   gint64 heard_at, hello_at, lost_at; /* monotonic µs */
+  gint64 hello_interval;
+  guint64 nonce; /* of a greeting that may have to be said again */
+  gboolean is_greeted; /* a hello could be sent */
   gint64 look_at, look_interval; /* 0: there is nothing to be looked at */
   gint64 memory_at;
 };
@@ -119,7 +122,8 @@ void pool_agent_note (PoolAgent *self, const char *format, ...) G_GNUC_PRINTF (2
 void pool_agent_look_soon (PoolAgent *self, gint64 delay);
 
 /* pool-agent-session.c */
-void pool_agent_say_hello (PoolAgent *self);
+/* FALSE: there is no connection yet */
+gboolean pool_agent_say_hello (PoolAgent *self);
 void pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant *welcome);
 void pool_agent_end (PoolAgent *self);
 void pool_agent_drain (PoolAgent *self);

@@ -155,16 +155,18 @@ pass_output (const PoolBackendSink *sink, guint64 handle, const PoolBackendOutpu
 
 /* --- a pool --- */
 
-void
+gboolean
 pool_agent_say_hello (PoolAgent *self)
 {
   GVariantBuilder builder;
   PoolWireWriter writer;
+  gboolean sent;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (g_get_host_name ()));
   g_variant_builder_add (&builder, "{sv}", "pid", g_variant_new_int64 (getpid ()));
   g_variant_builder_add (&builder, "{sv}", "agent", g_variant_new_uint32 (self->settings->number));
+  g_variant_builder_add (&builder, "{sv}", "nonce", g_variant_new_uint64 (self->nonce));
   g_variant_builder_add (&builder, "{sv}", "cores", g_variant_new_uint32 (pool_cpu_count ()));
   g_variant_builder_add (&builder, "{sv}", "memory",
                          g_variant_new_uint64 ((guint64) sysconf (_SC_PHYS_PAGES) * (sysconf (_SC_PAGESIZE) / 1024)));
@@ -174,8 +176,9 @@ pool_agent_say_hello (PoolAgent *self)
   pool_wire_write_value (&writer, &(PoolWireRecord){ .type = POOL_WIRE_HELLO, .worker = self->settings->n_workers },
                          g_variant_builder_end (&builder));
   pool_wire_finish (&writer, 0, 0);
-  self->transport->send (self->transport, &writer);
+  sent = self->transport->send (self->transport, &writer);
   pool_wire_writer_clear (&writer);
+  return sent;
 }
 
 static guint32

@@ -15,8 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How often an agent that nobody answers says hello, µs. */
+/* After how long an agent that nobody answers says hello again, µs; twice as long each time, up to the last. */
 #define HELLO_US (500 * 1000)
+#define HELLO_MAX_US (8 * 1000 * 1000)
 /* A pool that was not heard of for so many of its heartbeats is gone. */
 #define SILENT_MAX 4
 
@@ -73,8 +74,20 @@ pool_agent_note (PoolAgent *self, const char *format, ...)
 static void
 greet (PoolAgent *self, gint64 now)
 {
-  pool_agent_say_hello (self);
-  self->hello_at = now + HELLO_US;
+  self->is_greeted = pool_agent_say_hello (self);
+  self->hello_at = now + self->hello_interval;
+  if (self->is_greeted)
+    self->hello_interval = MIN (2 * self->hello_interval, HELLO_MAX_US);
+}
+
+/* What is said from now on is said to a pool that knows nothing of what was before. */
+static void
+begin_greeting (PoolAgent *self)
+{
+  self->state = POOL_AGENT_GREETING;
+  self->lost_at = g_get_monotonic_time ();
+  self->nonce = (guint64) g_random_int () << 32 | g_random_int ();
+  self->hello_interval = HELLO_US;
 }
 
 /* There is no pool any more: another one is looked for, or the same when it can be reached again. */
@@ -88,8 +101,7 @@ lose_touch (PoolAgent *self, const char *why)
       self->state = POOL_AGENT_ENDED;
       return;
     }
-  self->state = POOL_AGENT_GREETING;
-  self->lost_at = g_get_monotonic_time ();
+  begin_greeting (self);
   self->transport->reconnect (self->transport);
   greet (self, self->lost_at);
 }
@@ -277,8 +289,8 @@ finish_session (PoolAgent *self)
   self->state = POOL_AGENT_ENDED;
   if (drains || !self->settings->stays)
     return;
-  self->state = POOL_AGENT_GREETING;
-  self->lost_at = g_get_monotonic_time ();
+  begin_greeting (self);
+  self->is_greeted = TRUE;
   self->hello_at = self->lost_at + HELLO_US;
 }
 
@@ -289,6 +301,9 @@ work (PoolAgent *self)
 
   if (self->local == NULL)
     {
+      /* it may be connected by now */
+      if (self->state == POOL_AGENT_GREETING && !self->is_greeted)
+        greet (self, g_get_monotonic_time ());
       flush (self);
       if (self->state == POOL_AGENT_STOPPING)
         finish_session (self);
@@ -346,7 +361,7 @@ pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings
                                { -1, POLLIN, 0 } };
 
   pool_wire_writer_init (&self.out);
-  self.lost_at = g_get_monotonic_time ();
+  begin_greeting (&self);
   greet (&self, self.lost_at);
   if (fds[FD_PARENT].fd == -2)
     self.state = POOL_AGENT_ENDED;

@@ -274,6 +274,7 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
   g_autoptr (GVariant) facts = pool_wire_read_value (data, record->size, "a{sv}", &error);
   PoolRemoteAgent *agent = find_agent (self, peer);
   guint number = 0;
+  guint64 nonce = 0;
 
   if (facts == NULL || record->worker < 1 || record->worker > OFFERED_MAX)
     {
@@ -281,6 +282,10 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
       tell_stranger (self, peer, POOL_WIRE_REFUSED, error != NULL ? error->message : "an agent has 1 to 4000 workers");
       return;
     }
+  g_variant_lookup (facts, "nonce", "t", &nonce);
+  /* said twice, because the answer took so long */
+  if (agent != NULL && agent->nonce == nonce && agent->n_received == 0)
+    return;
   if (agent != NULL)
     pool_remote_agent_lose (agent, "it lost touch, and came again");
   if (self->is_stopping)
@@ -297,6 +302,7 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
       pool_backend_add_wanted (POOL_BACKEND (self), record->worker);
     }
   agent->peer = peer;
+  agent->nonce = nonce;
   welcome (agent, record, facts);
 }
 

@@ -60,6 +60,7 @@ struct _PoolRemoteAgent
   guint number;   /* 1 + its place in the backend's agents */
   guint peer;     /* 0: it has not said anything yet */
   guint64 session; /* 0: likewise */
+  guint64 nonce;   /* of its greeting */
   guint32 n_sent, n_received; /* messages of the session */
   gboolean is_launched;
   gboolean is_draining;

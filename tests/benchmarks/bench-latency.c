@@ -103,11 +103,17 @@ bench_rtt_bytes (BenchRun *run, GError **error)
 }
 
 gboolean
+bench_latency_register (PoolManager *pool, GError **error)
+{
+  return pool_manager_register (pool, "double-variant", double_variant, NULL, NULL, error);
+}
+
+gboolean
 bench_rtt_variant (BenchRun *run, GError **error)
 {
   g_autoptr (PoolManager) pool = bench_pool_new (run, 2);
 
-  return pool_manager_register (pool, "double-variant", double_variant, NULL, NULL, error) &&
+  return bench_latency_register (pool, error) &&
          measure (run, pool, call_variant, error);
 }
 

@@ -103,11 +103,18 @@ measure (BenchRun *run, PoolManager *pool, gboolean copied, GError **error)
 }
 
 gboolean
+bench_payload_register (PoolManager *pool, const char *figure, GError **error)
+{
+  return pool_manager_register_bytes (pool, "echo", g_str_has_suffix (figure, "copied") ? echo_copy : echo_in_place,
+                                      NULL, NULL, error);
+}
+
+gboolean
 bench_payload_copied (BenchRun *run, GError **error)
 {
   g_autoptr (PoolManager) pool = bench_pool_new (run, 2);
 
-  return pool_manager_register_bytes (pool, "echo", echo_copy, NULL, NULL, error) &&
+  return bench_payload_register (pool, run->figure->name, error) &&
          measure (run, pool, TRUE, error);
 }
 
@@ -116,6 +123,6 @@ bench_payload_in_place (BenchRun *run, GError **error)
 {
   g_autoptr (PoolManager) pool = bench_pool_new (run, 2);
 
-  return pool_manager_register_bytes (pool, "echo", echo_in_place, NULL, NULL, error) &&
+  return bench_payload_register (pool, run->figure->name, error) &&
          measure (run, pool, FALSE, error);
 }

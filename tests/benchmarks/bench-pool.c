@@ -85,6 +85,14 @@ bench_pool_new (BenchRun *run, guint workers)
   PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", run->backend, "processes",
                                     bench_pool_workers (run, workers), NULL);
 
+  if (g_str_equal (run->backend, "zmq"))
+    {
+      const char *command[] = { NULL, "worker", run->figure->name, NULL };
+      g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+
+      command[0] = program;
+      g_object_set (pool, "worker-command", command, NULL);
+    }
   for (guint i = 0; run->settings != NULL && run->settings[i] != NULL; i++)
     apply_setting (pool, run->settings[i]);
   return pool;
@@ -162,8 +170,26 @@ bench_pool_end (PoolManager *pool, GError **error)
   return pool_manager_terminate (pool, error) && pool_manager_join (pool, 60, error);
 }
 
+/* Is run by agents: argv: worker FIGURE, then what the library says. */
+static int
+run_worker (char **argv)
+{
+  g_autoptr (PoolManager) pool = pool_manager_new ("fork");
+  g_autoptr (GError) error = NULL;
+  int status = -1;
+
+  if (bench_double_register (pool, &error) && bench_latency_register (pool, &error) &&
+      bench_payload_register (pool, argv[2], &error))
+    status = pool_manager_run_worker (pool, (const char *const *) argv + 3, &error);
+  if (status != 0)
+    g_printerr ("%s\n", error->message);
+  return status != 0;
+}
+
 int
 main (int argc, char **argv)
 {
+  if (argc > 3 && g_str_equal (argv[1], "worker"))
+    return run_worker (argv);
   return bench_main (argc, argv, "fork", figures, G_N_ELEMENTS (figures));
 }

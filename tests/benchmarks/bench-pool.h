@@ -36,6 +36,10 @@ gboolean bench_kill_strength (BenchRun *run, GError **error);
 gboolean bench_limit_error (BenchRun *run, GError **error);
 gboolean bench_shutdown (BenchRun *run, GError **error);
 
+/* Registers what a figure's tasks are made of, for workers that are not made from this process. */
+gboolean bench_latency_register (PoolManager *pool, GError **error);
+gboolean bench_payload_register (PoolManager *pool, const char *figure, GError **error);
+
 /* A pool that was made and not started. How many workers: the command line, or else @workers. */
 PoolManager *bench_pool_new (BenchRun *run, guint workers);
 guint bench_pool_workers (BenchRun *run, guint workers);

@@ -82,6 +82,14 @@ def threads(figure, bar, stretch, peer, **rest):
                   relative=True, **rest)
 
 
+def raw_zmq(figure):
+    return Command('peer-zmq', figure)
+
+
+def zmq(figure, bar, stretch, peer, **rest):
+    return Figure(figure, 'zmq', pool('zmq', figure), bar=bar, stretch=stretch, peer=peer, relative=peer is not None, **rest)
+
+
 def cold(placement):
     """Sleepers cost what the placement makes them cost; where it is free, the scheduler tosses a coin."""
     where = ('--placement', placement)
@@ -132,6 +140,14 @@ FIGURES = [
     Figure('idle-cpu.switches', 'threads', pool('threads', 'idle-cpu'), bar=0, stretch=0,
            series='.switches'),
     Figure('linear', 'threads', pool('threads', 'linear'), bar=11),
+    zmq('throughput-a', 0.7, 0.9, raw_zmq('one-way'), higher=True, scale=16 / 2**20),
+    zmq('throughput-b', None, None, None, higher=True),
+    zmq('rtt-a', None, None, raw_zmq('rtt')),
+    zmq('rtt-b', 1.15, 1.05, raw_zmq('rtt')),
+    zmq('payload-1m-copied', 0.8, 0.95, raw_zmq('payload-1m'), higher=True),
+    zmq('payload-1m-inplace', 0.8, 0.95, raw_zmq('payload-1m'), higher=True),
+    Figure('start-2', 'zmq', pool('zmq', 'start-2')),
+    Figure('idle-cpu.switches', 'zmq', pool('zmq', 'idle-cpu'), series='.switches'),
     # for comparison: the same values through multiprocessing, and what the machine takes
     Figure('payload-1m', 'multiprocessing', multiprocessing('payload-1m'), higher=True),
     Figure('payload-64m', 'multiprocessing', multiprocessing('payload-64m'), higher=True),
@@ -148,7 +164,7 @@ FIGURES = [
 
 def available(backends):
     """The rows that can be measured here with these backends; those of the machine always."""
-    ours = {'fork', 'threads'}
+    ours = {'fork', 'threads', 'zmq'}
     one_cpu = len(os.sched_getaffinity(0)) < 2
     return [figure for figure in FIGURES
             if (figure.backend not in ours or figure.backend in backends)
