@@ -107,6 +107,10 @@ struct _PoolAgent
   gboolean is_greeted; /* a hello could be sent */
   gint64 look_at, look_interval; /* 0: there is nothing to be looked at */
   gint64 memory_at;
+
+  gint64 submitted_at; /* monotonic µs; 0: no worker has been given anything since it was waited for last */
+  int spin_credit;
+  guint n_not_spun;
 };
 
 /* Runs until there is nothing more to do, and returns what the program is to exit with. */

@@ -186,6 +186,7 @@ pool_agent_submit (PoolAgent *self)
           g_queue_push_head_link (&self->pending, &task->link);
         }
       pool_agent_look_soon (self, 0);
+      self->submitted_at = g_get_monotonic_time ();
       if (accepted < n)
         return;
     }

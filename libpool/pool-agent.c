@@ -5,10 +5,11 @@
 
 #include "pool-engine-private.h"
 #include "pool-error.h"
-#include "pool-futex-private.h"
+#include "pool-init.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
@@ -23,6 +24,13 @@
 
 /* So often without a look at signals. */
 #define WORK_MAX 256
+
+/* How long to wait for a worker's answer without sleeping; and when not to, any more. */
+#define SPIN_US 60
+#define SPIN_WON 2
+#define SPIN_LOST 8
+#define SPIN_CREDIT_MAX 32
+#define SPIN_TRY 32
 
 enum
 {
@@ -322,6 +330,40 @@ work (PoolAgent *self)
   return any;
 }
 
+/*
+ * A worker is about to answer: to sleep now and be woken takes longer than to wait for it. Tasks that take longer show soon, and are
+ * slept for.
+ */
+static gboolean
+spin (PoolAgent *self)
+{
+  gint64 until;
+
+  if (self->submitted_at == 0 || pool_cpu_count () < 2)
+    return FALSE;
+  until = self->submitted_at + SPIN_US;
+  self->submitted_at = 0;
+  if (self->spin_credit <= 0 && ++self->n_not_spun % SPIN_TRY != 0)
+    return FALSE;
+  do
+    {
+      if (POOL_BACKEND_GET_CLASS (self->local)->dispatch (self->local))
+        {
+          /* where CPUs are scarce, somebody else had this one meanwhile */
+          if (g_get_monotonic_time () < until)
+            self->spin_credit = MIN (self->spin_credit + SPIN_WON, SPIN_CREDIT_MAX);
+          else
+            self->spin_credit = MAX (self->spin_credit - SPIN_LOST, 0);
+          flush (self);
+          return TRUE;
+        }
+      sched_yield ();
+    }
+  while (g_get_monotonic_time () < until);
+  self->spin_credit = MAX (self->spin_credit - SPIN_LOST, 0);
+  return FALSE;
+}
+
 /* FALSE: something has come meanwhile. */
 static gboolean
 may_sleep (PoolAgent *self)
@@ -370,6 +412,8 @@ pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings
       for (guint i = 0; i < WORK_MAX && work (&self) && self.state != POOL_AGENT_ENDED; i++)
         ;
       check_time (&self);
+      if (self.local != NULL && spin (&self))
+        continue;
       if (self.state != POOL_AGENT_ENDED)
         sleep_until_needed (&self, fds);
     }
