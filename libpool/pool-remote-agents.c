@@ -7,6 +7,7 @@
 #include "pool-error.h"
 #include "pool-value-private.h"
 
+#include <signal.h>
 #include <sys/timerfd.h>
 
 /* Agents: they come, say what happens on their side, answer when they are asked whether they are still there, and go. */
@@ -58,7 +59,8 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
   agent->first_worker = find_ids (self, agent->max_workers);
   self->agents->pdata[i] = agent;
   agent->backend = self;
-  agent->number = i + 1;
+  agent->slot = i;
+  agent->number = ++self->last_number;
   agent->n_workers = n_workers;
   agent->window = 2 * n_workers;
   agent->workers = g_hash_table_new_full (NULL, NULL, NULL, g_free);
@@ -75,8 +77,8 @@ pool_remote_agent_free (PoolRemoteAgent *agent)
   GHashTableIter iter;
   gpointer worker;
 
-  if (self->agents->pdata[agent->number - 1] == agent)
-    self->agents->pdata[agent->number - 1] = NULL;
+  if (self->agents->pdata[agent->slot] == agent)
+    self->agents->pdata[agent->slot] = NULL;
   g_hash_table_iter_init (&iter, agent->workers);
   while (g_hash_table_iter_next (&iter, NULL, &worker))
     self->workers->pdata[((PoolRemoteWorker *) worker)->id] = NULL;
@@ -210,7 +212,7 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
 
   g_debug ("agent %u %s", agent->number, whole);
   g_queue_init (&agent->tasks);
-  self->agents->pdata[agent->number - 1] = NULL;
+  self->agents->pdata[agent->slot] = NULL;
   if (agent->n_offered > 0)
     pool_backend_add_wanted (POOL_BACKEND (self), -(int) agent->n_offered);
   agent->n_workers = 0;
@@ -221,6 +223,8 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
     report_down (agent, link->data, whole);
   g_hash_table_steal_all (agent->workers);
   g_list_free_full (g_steal_pointer (&workers), g_free);
+  if (agent->is_launched && !agent->has_left)
+    pool_launcher_signal (self->launcher, agent->number, pool_launcher_is_remote (self->launcher) ? SIGTERM : SIGKILL);
   if (n_missing > 0 && agent->is_launched && !self->is_stopping)
     pool_remote_backend_launch_failed (self, n_missing, how);
   pool_remote_agent_free (agent);
@@ -241,13 +245,37 @@ find_agent (PoolRemoteBackend *self, guint peer)
   return NULL;
 }
 
-/* The one that was started by this side, and says so. */
-static PoolRemoteAgent *
-find_launched (PoolRemoteBackend *self, guint number)
+PoolRemoteAgent *
+pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number)
 {
-  PoolRemoteAgent *agent = number > 0 && number <= self->agents->len ? self->agents->pdata[number - 1] : NULL;
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
 
-  return agent != NULL && agent->is_launched && agent->session == 0 ? agent : NULL;
+      if (agent != NULL && agent->is_launched && agent->number == number)
+        return agent;
+    }
+  return NULL;
+}
+
+/* NULL: it has been told why not. */
+static PoolRemoteAgent *
+find_greeter (PoolRemoteBackend *self, guint peer, guint number, guint n_workers)
+{
+  PoolRemoteAgent *agent = number > 0 ? pool_remote_backend_find_launched (self, number) : NULL;
+
+  if (number > 0 && (agent == NULL || agent->session != 0))
+    {
+      /* it was lost for so long that another one has been started */
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, "it is no longer expected");
+      return NULL;
+    }
+  if (agent != NULL)
+    return agent;
+  agent = pool_remote_agent_new (self, n_workers);
+  agent->n_offered = n_workers;
+  pool_backend_add_wanted (POOL_BACKEND (self), n_workers);
+  return agent;
 }
 
 static void
@@ -294,13 +322,9 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
       return;
     }
   g_variant_lookup (facts, "agent", "u", &number);
-  agent = find_launched (self, number);
+  agent = find_greeter (self, peer, number, record->worker);
   if (agent == NULL)
-    {
-      agent = pool_remote_agent_new (self, record->worker);
-      agent->n_offered = record->worker;
-      pool_backend_add_wanted (POOL_BACKEND (self), record->worker);
-    }
+    return;
   agent->peer = peer;
   agent->nonce = nonce;
   welcome (agent, record, facts);
@@ -442,6 +466,7 @@ take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
     {
       if (record.type == POOL_WIRE_BYE)
         {
+          agent->has_left = TRUE;
           pool_remote_agent_lose (agent, "it has ended");
           return;
         }

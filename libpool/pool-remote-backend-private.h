@@ -57,13 +57,15 @@ typedef struct
 struct _PoolRemoteAgent
 {
   PoolRemoteBackend *backend;
-  guint number;   /* 1 + its place in the backend's agents */
+  guint slot;   /* its place in the backend's agents */
+  guint number; /* by which the launcher knows it; never used again */
   guint peer;     /* 0: it has not said anything yet */
   guint64 session; /* 0: likewise */
   guint64 nonce;   /* of its greeting */
   guint32 n_sent, n_received; /* messages of the session */
   gboolean is_launched;
   gboolean is_draining;
+  gboolean has_left; /* by itself */
   gboolean is_unreachable; /* a message could not be sent: it is given up at the next dispatch */
   char *host;
   gint64 pid; /* on its machine */
@@ -90,13 +92,14 @@ struct _PoolRemoteBackend
   PoolBackend parent_instance;
 
   const PoolBackendConfig *config; /* the engine's own, which stays */
-  GPtrArray *agents;  /* PoolRemoteAgent by number - 1; NULL: free */
+  GPtrArray *agents;  /* PoolRemoteAgent by slot; NULL: free */
   GPtrArray *workers; /* PoolRemoteWorker by id; NULL: free */
   GHashTable *tasks;  /* handle → PoolRemoteTask, owned */
   GHashTable *payloads; /* what alloc_payload() has given out */
   GVariant *welcome;  /* what agents are told first */
   gint64 heartbeat;   /* µs */
   guint64 next_session;
+  guint last_number; /* of an agent */
 
   PoolLauncher *launcher; /* NULL: agents come by themselves */
   guint n_failed_launches; /* in a row */
@@ -151,6 +154,8 @@ void pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record
                             GBytes *bytes);
 /* Sends what was said, to all. */
 void pool_remote_backend_flush (PoolRemoteBackend *self);
+/* The one that was started by this side under this number; NULL: there is none, or no longer. */
+PoolRemoteAgent *pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number);
 /* It is gone, or as good as gone: @how, for people. Frees it. */
 void pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how);
 void pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now);

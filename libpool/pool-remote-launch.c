@@ -14,18 +14,10 @@
 /* So often in a row an agent is tried, before all its workers count as failed. */
 #define TRIES 3
 
-static PoolRemoteAgent *
-find_launched (PoolRemoteBackend *self, guint number)
-{
-  PoolRemoteAgent *agent = number > 0 && number <= self->agents->len ? self->agents->pdata[number - 1] : NULL;
-
-  return agent != NULL && agent->is_launched ? agent : NULL;
-}
-
 static void
 agent_ended (guint number, const char *how, gpointer user_data)
 {
-  PoolRemoteAgent *agent = find_launched (user_data, number);
+  PoolRemoteAgent *agent = pool_remote_backend_find_launched (user_data, number);
 
   if (agent != NULL)
     pool_remote_agent_lose (agent, how);
