@@ -9,7 +9,7 @@ pool_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What a build needs on Debian 12.
 pool_build_packages=(
   binutils coreutils findutils gcc gobject-introspection grep libc6-dev libgcrypt20-dev
-  libgirepository1.0-dev libglib2.0-dev libjson-glib-dev libseccomp-dev meson ninja-build pkg-config python3 valac
+  libgirepository1.0-dev libglib2.0-dev libjson-glib-dev libseccomp-dev libzmq3-dev meson ninja-build pkg-config python3 valac
 )
 # What the tests need on top of it.
 pool_test_packages=(

@@ -106,19 +106,44 @@ only_one_header_may_be_included ()
   timeout 60 "${CC:-cc}" -fsyntax-only $flags "$tmp/both.c"
 }
 
+# A program of tasks of its own; where workers do not have those, one that names those of modules.
+program_for ()
+{
+  if [[ $1 == zmq ]]; then
+    printf '%s\n' "$dest$bindir/pool" map -b "$1" checksum.sha256 "$source/LICENSE"
+  else
+    printf '%s\n' "$tmp/square" "$1"
+  fi
+}
+
+output_of ()
+{
+  if [[ $1 == zmq ]]; then
+    sha256sum "$source/LICENSE"
+  else
+    cat "$source/examples/expected/square.txt"
+  fi
+}
+
 run_with_paths ()
 {
-  export LD_LIBRARY_PATH=$dest$libdir
+  local program
+
+  export LD_LIBRARY_PATH=$dest$libdir POOL_WORKER=$dest$libexecdir/pool-worker
   export POOL_BACKEND_PATH=$dest$libdir/libpool-1/backends POOL_TASK_PATH=$dest$libdir/libpool-1/tasks
-  timeout 60 "$tmp/square" "$1" | diff "$source/examples/expected/square.txt" -
+  mapfile -t program < <(program_for "$1")
+  timeout 60 "${program[@]}" | diff <(output_of "$1") -
 }
 
 # With the files mounted where they belong nothing has to tell where they are.
 run_in_place ()
 {
+  local program
+
+  mapfile -t program < <(program_for "$1")
   timeout 60 unshare --mount --map-root-user sh -c '
-    mkdir -p "$2" && mount --bind "$1" "$2" && LD_LIBRARY_PATH=$3 exec "$4" "$5"
-  ' sh "$dest$prefix" "$prefix" "$libdir" "$tmp/square" "$1" | diff "$source/examples/expected/square.txt" -
+    mkdir -p "$2" && mount --bind "$1" "$2" && export LD_LIBRARY_PATH=$3 && shift 3 && exec "$@"
+  ' sh "$dest$prefix" "$prefix" "$libdir" "${program[@]}" | diff <(output_of "$1") -
 }
 
 can_mount ()
