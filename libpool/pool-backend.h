@@ -111,6 +111,7 @@ typedef struct
   guint processes_per_agent;
   double heartbeat; /* seconds; an agent that is not heard of for three times as long is lost */
   char *bound; /* set by the backend: where agents connect */
+  guint64 n_refused; /* counted by the backend: peers that were not let in, or said what cannot be */
 } PoolRemoteConfig;
 
 /* What a backend is to start with. Valid during start(). */

@@ -17,6 +17,7 @@ enum
   PROP_AGENT_COMMAND,
   PROP_PROCESSES_PER_AGENT,
   PROP_HEARTBEAT,
+  PROP_N_REFUSED,
 };
 
 static char **
@@ -60,6 +61,12 @@ pool_manager_get_remote (PoolManager *self, guint prop_id, GValue *value)
     g_value_set_string (value, *string);
   else if (prop_id == PROP_PROCESSES_PER_AGENT)
     g_value_set_uint (value, remote->processes_per_agent);
+  else if (prop_id == PROP_N_REFUSED)
+    {
+      pool_engine_lock (self->engine);
+      g_value_set_uint64 (value, remote->n_refused);
+      pool_engine_unlock (self->engine);
+    }
   else
     g_value_set_double (value, remote->heartbeat);
 }
@@ -198,4 +205,16 @@ pool_manager_install_remote (GObjectClass *klass)
    */
   g_object_class_install_property (klass, PROP_HEARTBEAT,
                                    g_param_spec_double ("heartbeat", NULL, NULL, 0, 3600, 1, flags));
+
+  /**
+   * PoolManager:n-refused:
+   *
+   * How often somebody was not let in by [property@Manager:endpoint], because of a key or the lack of one, or sent what is no
+   * message of an agent and was cut off. The pool goes on.
+   *
+   * Since: 1.0
+   */
+  g_object_class_install_property (klass, PROP_N_REFUSED,
+                                   g_param_spec_uint64 ("n-refused", NULL, NULL, 0, G_MAXUINT64, 0,
+                                                        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }

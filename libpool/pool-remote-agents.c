@@ -306,7 +306,7 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
 
   if (facts == NULL || record->worker < 1 || record->worker > OFFERED_MAX)
     {
-      self->n_refused++;
+      pool_remote_backend_add_refused (self, 1);
       tell_stranger (self, peer, POOL_WIRE_REFUSED, error != NULL ? error->message : "an agent has 1 to 4000 workers");
       return;
     }
@@ -472,7 +472,7 @@ take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
         }
       if (take_record (agent, &record, data, bytes))
         continue;
-      agent->backend->n_refused++;
+      pool_remote_backend_add_refused (agent->backend, 1);
       tell_stranger (agent->backend, agent->peer, POOL_WIRE_RESET, NULL);
       pool_remote_agent_lose (agent, "it said what cannot be, and was cut off");
       return;
@@ -490,7 +490,7 @@ pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *c
 
   if (!pool_wire_parse (&reader, parts, n_parts, TRUE, NULL))
     {
-      self->n_refused++;
+      pool_remote_backend_add_refused (self, 1);
       if (agent != NULL)
         pool_remote_agent_lose (agent, "it sent what is no message, and was cut off");
       return;

@@ -114,8 +114,6 @@ struct _PoolRemoteBackend
   gint64 ping_at; /* monotonic µs; 0: nobody is to be asked */
   gint64 give_up_at; /* monotonic µs: the pool ends, and agents had time; 0: it does not */
   gboolean is_stopping, stops_now;
-
-  guint n_refused; /* messages that were none, and peers that were not let in */
 };
 
 struct _PoolRemoteBackendClass
@@ -145,6 +143,10 @@ POOL_EXPORT
 gboolean pool_remote_backend_watch_fd (PoolRemoteBackend *self, int fd);
 POOL_EXPORT
 void pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *const *parts, guint n_parts);
+
+/* Messages that were none, and peers that were not let in. */
+POOL_EXPORT
+void pool_remote_backend_add_refused (PoolRemoteBackend *self, guint n);
 
 /* agents */
 PoolRemoteAgent *pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers);

@@ -31,6 +31,12 @@ pool_remote_backend_watch_fd (PoolRemoteBackend *self, int fd)
   return epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+void
+pool_remote_backend_add_refused (PoolRemoteBackend *self, guint n)
+{
+  self->config->remote->n_refused += n;
+}
+
 static gboolean
 open_fds (PoolRemoteBackend *self, GError **error)
 {

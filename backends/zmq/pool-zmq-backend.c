@@ -114,6 +114,9 @@ get_address (PoolZmqBackend *self)
 static gboolean
 bind_socket (PoolZmqBackend *self, const char *endpoint, GError **error)
 {
+  const int has_ipv6 = strchr (endpoint, '[') != NULL;
+
+  zmq_setsockopt (self->socket, ZMQ_IPV6, &has_ipv6, sizeof has_ipv6);
   if (zmq_bind (self->socket, endpoint) == 0)
     {
       self->address = get_address (self);
@@ -122,6 +125,21 @@ bind_socket (PoolZmqBackend *self, const char *endpoint, GError **error)
   g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot listen at %s: %s", endpoint,
                zmq_strerror (errno));
   return FALSE;
+}
+
+static gboolean
+watch_sockets (PoolZmqBackend *self)
+{
+  PoolRemoteBackend *remote = &self->parent_instance;
+  int fds[POOL_ZMQ_SECURITY_FDS];
+  gboolean ok = pool_remote_backend_watch_fd (remote, pool_zmq_get_fd (self->socket));
+
+  if (self->security == NULL)
+    return ok;
+  pool_zmq_security_get_fds (self->security, fds);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    ok &= pool_remote_backend_watch_fd (remote, fds[i]);
+  return ok;
 }
 
 static gboolean
@@ -155,8 +173,7 @@ pool_zmq_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **e
     return FALSE;
   g_free (config->bound);
   config->bound = g_strdup (self->address);
-  return pool_remote_backend_watch_fd (remote, pool_zmq_get_fd (self->socket)) &&
-         (self->security == NULL || pool_remote_backend_watch_fd (remote, pool_zmq_security_get_fd (self->security)));
+  return watch_sockets (self);
 }
 
 static char **
@@ -232,7 +249,7 @@ pool_zmq_backend_receive (PoolRemoteBackend *remote)
   gboolean any = FALSE;
 
   if (self->security != NULL)
-    pool_zmq_security_dispatch (self->security);
+    pool_remote_backend_add_refused (remote, pool_zmq_security_dispatch (self->security));
   for (guint i = 0; i < RECEIVE_MAX && pool_zmq_receive (self->socket, self->parts); i++)
     {
       any = TRUE;

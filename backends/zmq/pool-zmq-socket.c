@@ -97,7 +97,6 @@ pool_zmq_socket_new (void *context, int type, GError **error)
   set_int (socket, ZMQ_RCVHWM, 0);
   set_int (socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
   set_int (socket, ZMQ_TCP_KEEPALIVE, 1);
-  set_int (socket, ZMQ_IPV6, 1);
   if (type == ZMQ_ROUTER)
     {
       set_int (socket, ZMQ_ROUTER_MANDATORY, 1);
@@ -105,6 +104,8 @@ pool_zmq_socket_new (void *context, int type, GError **error)
     }
   else
     {
+      /* a name may lead to either; a pool that listens says which it means */
+      set_int (socket, ZMQ_IPV6, 1);
       /* what nobody would get is not kept for later */
       set_int (socket, ZMQ_IMMEDIATE, 1);
       set_int (socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
