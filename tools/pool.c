@@ -2,8 +2,7 @@
 #include "pool-cli.h"
 
 #include <errno.h>
-#include <locale.h>
-#include <stdio.h>
+#include <unistd.h>
 
 typedef struct
 {
@@ -12,9 +11,30 @@ typedef struct
   int (*main) (char **argv);
 } Command;
 
+#ifdef HAVE_KEYGEN
+/* Made by a program of its own, which is where this one is. Returns if that cannot be run. */
+static int
+run_keygen (char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", &error);
+  g_autofree char *folder = self != NULL ? g_path_get_dirname (self) : NULL;
+  g_autofree char *program = folder != NULL ? g_build_filename (folder, "pool-keygen", NULL) : NULL;
+
+  if (program == NULL)
+    return pool_cli_error (error, POOL_CLI_EXIT_FAILED);
+  execv (program, argv);
+  g_printerr ("pool: Cannot run %s: %s\n", program, g_strerror (errno));
+  return POOL_CLI_EXIT_FAILED;
+}
+#endif
+
 static const Command commands[] = {
   { "backends", "list the backends, and why one cannot be used", pool_backends_main },
   { "exec", "run a command for each input", pool_exec_main },
+#ifdef HAVE_KEYGEN
+  { "keygen", "make keys for a pool that others connect to", run_keygen },
+#endif
   { "map", "run a task for each input", pool_map_main },
   { "tasks", "list the tasks of the task modules", pool_tasks_main },
 };
@@ -73,32 +93,6 @@ run_help (const char *name)
   return POOL_CLI_EXIT_OK;
 }
 
-/*
- * As it is: GLib's own handlers turn what the locale's charset lacks into “?”, in file names and
- * JSON too.
- */
-static void
-print_raw (const char *text)
-{
-  fputs (text, stdout);
-}
-
-static void
-print_error_raw (const char *text)
-{
-  fputs (text, stderr);
-}
-
-/* A list that did not arrive, on a full disk, is a failure. */
-static int
-check_stdout (int status)
-{
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return status;
-  g_printerr ("pool: Cannot write: %s\n", g_strerror (errno));
-  return status == POOL_CLI_EXIT_OK ? POOL_CLI_EXIT_FAILED : status;
-}
-
 int
 main (int argc, char **argv)
 {
@@ -106,10 +100,11 @@ main (int argc, char **argv)
   g_autofree char *prgname = NULL;
   const Command *command;
 
-  setlocale (LC_ALL, "");
-  g_set_prgname ("pool");
-  g_set_print_handler (print_raw);
-  g_set_printerr_handler (print_error_raw);
+  pool_cli_begin ("pool");
+#ifdef HAVE_KEYGEN
+  if (argc >= 2 && g_str_equal (argv[1], "keygen"))
+    return run_keygen (argv + 1);
+#endif
   /*
    * first, while the program has one thread and little memory: workers are forked from what it is
    * now
@@ -136,5 +131,5 @@ main (int argc, char **argv)
     return unknown_command (argv[1]);
   prgname = g_strconcat ("pool ", command->name, NULL);
   g_set_prgname (prgname);
-  return check_stdout (command->main (argv + 1));
+  return pool_cli_end (command->main (argv + 1));
 }
