@@ -1,6 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-cli.h"
 
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+
+/*
+ * As it is: GLib's own handlers turn what the locale's charset lacks into “?”, in file names and
+ * JSON too.
+ */
+static void
+print_raw (const char *text)
+{
+  fputs (text, stdout);
+}
+
+static void
+print_error_raw (const char *text)
+{
+  fputs (text, stderr);
+}
+
+void
+pool_cli_begin (const char *name)
+{
+  setlocale (LC_ALL, "");
+  g_set_prgname (name);
+  g_set_print_handler (print_raw);
+  g_set_printerr_handler (print_error_raw);
+}
+
+/* A list that did not arrive, on a full disk, is a failure. Returns: the program's status */
+int
+pool_cli_end (int status)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return status;
+  g_printerr ("pool: Cannot write: %s\n", g_strerror (errno));
+  return status == POOL_CLI_EXIT_OK ? POOL_CLI_EXIT_FAILED : status;
+}
+
 int
 pool_cli_error (const GError *error, int status)
 {

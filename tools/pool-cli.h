@@ -20,6 +20,8 @@ int pool_exec_main (char **argv);
 int pool_map_main (char **argv);
 int pool_tasks_main (char **argv);
 
+void pool_cli_begin (const char *name);
+int pool_cli_end (int status);
 int pool_cli_usage_error (const GError *error);
 int pool_cli_error (const GError *error, int status);
 gboolean pool_cli_parse (GOptionContext *context, const GOptionEntry *entries, char **argv,

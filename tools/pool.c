@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
 #include "pool-cli.h"
 
 #include <errno.h>
-#include <locale.h>
-#include <stdio.h>
+#include <sys/auxv.h>
+#include <unistd.h>
 
 typedef struct
 {
@@ -12,11 +14,50 @@ typedef struct
   int (*main) (char **argv);
 } Command;
 
+#ifdef HAVE_KEYGEN
+/* Made by a program of its own, which is where this one is. Returns if that cannot be run. */
+static int
+run_keygen (char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", &error);
+  g_autofree char *folder = self != NULL ? g_path_get_dirname (self) : NULL;
+  g_autofree char *program = folder != NULL ? g_build_filename (folder, "pool-keygen", NULL) : NULL;
+
+  if (program == NULL)
+    return pool_cli_error (error, POOL_CLI_EXIT_FAILED);
+  execv (program, argv);
+  g_printerr ("pool: Cannot run %s: %s\n", program, g_strerror (errno));
+  return POOL_CLI_EXIT_FAILED;
+}
+#endif
+
+/* An agent: the helper that the library runs for its own pools, run by hand. Returns if that cannot be run. */
+static int
+run_worker (char **argv)
+{
+  const char *given = getauxval (AT_SECURE) ? NULL : g_getenv ("POOL_WORKER");
+  const char *program = given != NULL && g_path_is_absolute (given) ? given : POOL_WORKER_PROGRAM;
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_auto (GStrv) words = NULL;
+
+  g_strv_builder_add_many (builder, "pool worker", "zmq", "agent", NULL);
+  g_strv_builder_addv (builder, (const char **) argv + 1);
+  words = g_strv_builder_end (builder);
+  execv (program, words);
+  g_printerr ("pool: Cannot run %s: %s\n", program, g_strerror (errno));
+  return POOL_CLI_EXIT_FAILED;
+}
+
 static const Command commands[] = {
   { "backends", "list the backends, and why one cannot be used", pool_backends_main },
   { "exec", "run a command for each input", pool_exec_main },
+#ifdef HAVE_KEYGEN
+  { "keygen", "make keys for a pool that others connect to", run_keygen },
+#endif
   { "map", "run a task for each input", pool_map_main },
   { "tasks", "list the tasks of the task modules", pool_tasks_main },
+  { "worker", "run tasks of a pool on another machine", run_worker },
 };
 
 static void
@@ -73,32 +114,6 @@ run_help (const char *name)
   return POOL_CLI_EXIT_OK;
 }
 
-/*
- * As it is: GLib's own handlers turn what the locale's charset lacks into “?”, in file names and
- * JSON too.
- */
-static void
-print_raw (const char *text)
-{
-  fputs (text, stdout);
-}
-
-static void
-print_error_raw (const char *text)
-{
-  fputs (text, stderr);
-}
-
-/* A list that did not arrive, on a full disk, is a failure. */
-static int
-check_stdout (int status)
-{
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return status;
-  g_printerr ("pool: Cannot write: %s\n", g_strerror (errno));
-  return status == POOL_CLI_EXIT_OK ? POOL_CLI_EXIT_FAILED : status;
-}
-
 int
 main (int argc, char **argv)
 {
@@ -106,10 +121,11 @@ main (int argc, char **argv)
   g_autofree char *prgname = NULL;
   const Command *command;
 
-  setlocale (LC_ALL, "");
-  g_set_prgname ("pool");
-  g_set_print_handler (print_raw);
-  g_set_printerr_handler (print_error_raw);
+  pool_cli_begin ("pool");
+#ifdef HAVE_KEYGEN
+  if (argc >= 2 && g_str_equal (argv[1], "keygen"))
+    return run_keygen (argv + 1);
+#endif
   /*
    * first, while the program has one thread and little memory: workers are forked from what it is
    * now
@@ -136,5 +152,5 @@ main (int argc, char **argv)
     return unknown_command (argv[1]);
   prgname = g_strconcat ("pool ", command->name, NULL);
   g_set_prgname (prgname);
-  return check_stdout (command->main (argv + 1));
+  return pool_cli_end (command->main (argv + 1));
 }

@@ -124,11 +124,21 @@ check_options (const PoolZmqAgent *self, int processes, GError **error)
   return FALSE;
 }
 
-static void
-take_prgname (void)
+/* "-j4" as the commands have it, which GOption does not know. */
+static char **
+spell_out (char **argv)
 {
-  if (g_get_prgname () == NULL)
-    g_set_prgname ("pool-worker");
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (char **word = argv; *word != NULL; word++)
+    {
+      g_autofree char *spelt = g_str_has_prefix (*word, "-j") && g_ascii_isdigit ((*word)[2])
+                                   ? g_strconcat ("--processes=", *word + 2, NULL)
+                                   : g_strdup (*word);
+
+      g_strv_builder_add (builder, spelt);
+    }
+  return g_strv_builder_end (builder);
 }
 
 int
@@ -157,15 +167,18 @@ pool_zmq_agent_main (PoolBackend *backend, int argc, char **argv)
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
-  char **rest = argv + 2;
-  int n = argc - 2, status;
+  g_auto (GStrv) words = NULL;
+  g_autofree char *name = NULL;
+  int status;
 
   if (argc < 3 || !g_str_equal (argv[2], "agent"))
     return 2;
-  take_prgname ();
+  name = g_path_get_basename (argv[0]);
+  g_set_prgname (name);
+  words = spell_out (argv + 2);
   g_option_context_set_summary (context, "Runs tasks of a pool on this machine.");
   g_option_context_add_main_entries (context, entries, NULL);
-  if (!g_option_context_parse (context, &n, &rest, &error) || !check_options (&self, processes, &error))
+  if (!g_option_context_parse_strv (context, &words, &error) || !check_options (&self, processes, &error))
     return fail (&self, error, 2);
 
   settings.n_workers = processes > 0 ? (guint) processes : pool_cpu_count ();

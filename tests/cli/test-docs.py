@@ -9,7 +9,16 @@ import subprocess
 
 from clitest import BACKENDS, POOL, SOURCE, Skip, main, run, test
 
-COMMANDS = 'backends', 'exec', 'map', 'tasks'
+COMMANDS = ['backends', 'exec', 'map', 'tasks']
+# where there is ZeroMQ
+OPTIONAL = {'keygen': {'--force', '--print-public'}}
+
+
+def find_optional():
+    commands = run('--help').text.split('Commands:\n')[1].split('\n\n')[0]
+    listed = set(re.findall(r'^  ([a-z]+) ', commands, re.M))
+    assert listed - set(COMMANDS) <= set(OPTIONAL), listed
+    COMMANDS.extend(listed & set(OPTIONAL))
 
 
 def options_of(command):
@@ -33,6 +42,8 @@ def test_the_manual_knows_every_option():
             assert option in documented, (command, option)
         for option in short_options:
             assert re.search(rf'Fl {option[1]}\b', text), (command, option)
+    for command, options in OPTIONAL.items():
+        known |= options if command not in COMMANDS else set()
     # --check is sha256sum's
     assert documented - known - {'--check'} == set(), documented - known
 
@@ -87,7 +98,9 @@ def test_completion():
     open('file', 'w').close()
     assert complete('map', 'debug.echo', 'fi') == {'file'}
     assert complete('map', '--joblog', 'fo') == {'folder'}
+    assert complete('keygen', 'fo') == {'folder'}
 
 
 if __name__ == '__main__':
+    find_optional()
     main()
