@@ -11,7 +11,7 @@
 #include "libpool/pool-init.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <locale.h>
 
 /* The agent's side: a dealer, connected to the router of its pool. */
 
@@ -173,6 +173,8 @@ pool_zmq_agent_main (PoolBackend *backend, int argc, char **argv)
 
   if (argc < 3 || !g_str_equal (argv[2], "agent"))
     return 2;
+  /* for what it says, not for what its workers do */
+  setlocale (LC_CTYPE, "");
   name = g_path_get_basename (argv[0]);
   g_set_prgname (name);
   words = spell_out (argv + 2);

@@ -87,8 +87,15 @@ def test_links_are_not_followed():
 
 
 @test
+def test_several_names():
+    result = run('keygen', 'a', 'b')
+    assert result.status == 0 and sorted(os.listdir()) == ['a.key', 'a.pub', 'b.key', 'b.pub']
+    assert values_in('a.pub') != values_in('b.pub')
+
+
+@test
 def test_wrong_words():
-    for words, message in [([], 'Which name'), (['a', 'b'], 'one name'), (['--frce', 'a'], '--frce'), ([''], 'name of a file'),
+    for words, message in [([], 'Which name'), (['--frce', 'a'], '--frce'), ([''], 'name of a file'),
                            (['folder/'], 'name of a file'), (['nowhere/a'], 'nowhere/a.key')]:
         result = run('keygen', *words)
         assert result.status == 2 and result.out == b'' and message in result.messages, result.messages
