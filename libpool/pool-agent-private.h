@@ -119,7 +119,8 @@ void pool_agent_note (PoolAgent *self, const char *format, ...) G_GNUC_PRINTF (2
 void pool_agent_look_soon (PoolAgent *self, gint64 delay);
 
 /* pool-agent-session.c */
-void pool_agent_say_hello (PoolAgent *self);
+/* FALSE: there is no connection */
+gboolean pool_agent_say_hello (PoolAgent *self);
 void pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant *welcome);
 void pool_agent_end (PoolAgent *self);
 void pool_agent_drain (PoolAgent *self);

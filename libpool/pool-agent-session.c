@@ -155,11 +155,12 @@ pass_output (const PoolBackendSink *sink, guint64 handle, const PoolBackendOutpu
 
 /* --- a pool --- */
 
-void
+gboolean
 pool_agent_say_hello (PoolAgent *self)
 {
   GVariantBuilder builder;
   PoolWireWriter writer;
+  gboolean sent;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (g_get_host_name ()));
@@ -174,8 +175,9 @@ pool_agent_say_hello (PoolAgent *self)
   pool_wire_write_value (&writer, &(PoolWireRecord){ .type = POOL_WIRE_HELLO, .worker = self->settings->n_workers },
                          g_variant_builder_end (&builder));
   pool_wire_finish (&writer, 0, 0);
-  self->transport->send (self->transport, &writer);
+  sent = self->transport->send (self->transport, &writer);
   pool_wire_writer_clear (&writer);
+  return sent;
 }
 
 static guint32
