@@ -273,7 +273,8 @@ take_order (PoolAgent *self, const PoolWireRecord *record)
 static void
 take_stop (PoolAgent *self, gboolean now)
 {
-  if (self->state < POOL_AGENT_STOPPING)
+  /* one that is to end waits for no other pool */
+  if (self->state == POOL_AGENT_SERVING)
     self->state = POOL_AGENT_STOPPING;
   get_class (self)->stop (self->local, now);
 }

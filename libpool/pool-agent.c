@@ -194,7 +194,7 @@ check_touch (PoolAgent *self, gint64 now)
 {
   if (self->state == POOL_AGENT_GREETING)
     {
-      if (self->settings->retry >= 0 && now - self->lost_at > self->settings->retry * G_USEC_PER_SEC)
+      if (self->settings->retry >= 0 && now - self->lost_at > MAX (self->settings->retry * G_USEC_PER_SEC, HELLO_US))
         {
           g_printerr ("%s: no pool answers at %s\n", g_get_prgname (), self->transport->name);
           self->status = 1;
@@ -240,6 +240,30 @@ time_left (PoolAgent *self)
 
 /* --- signals --- */
 
+static void
+take_signal (PoolAgent *self, guint32 signum)
+{
+  switch (self->state)
+    {
+    case POOL_AGENT_SERVING:
+      pool_agent_note (self, "signal %u (%s): ends when what runs has ended", signum, g_strsignal (signum));
+      pool_agent_drain (self);
+      return;
+    case POOL_AGENT_STOPPING:
+      /* it ends with the pool, and waits for no other */
+      self->state = POOL_AGENT_DRAINING;
+      return;
+    case POOL_AGENT_DRAINING:
+      if (signum == SIGUSR1)
+        return;
+      pool_agent_end (self);
+      break;
+    default:
+      break;
+    }
+  self->state = POOL_AGENT_ENDED;
+}
+
 /* The first time what runs may end, the second time not. */
 static void
 take_signals (PoolAgent *self, int fd)
@@ -247,17 +271,7 @@ take_signals (PoolAgent *self, int fd)
   struct signalfd_siginfo info;
 
   while (read (fd, &info, sizeof info) == sizeof info)
-    if (self->state == POOL_AGENT_SERVING)
-      {
-        pool_agent_note (self, "signal %u (%s): ends when what runs has ended", info.ssi_signo,
-                         g_strsignal (info.ssi_signo));
-        pool_agent_drain (self);
-      }
-    else if (info.ssi_signo != SIGUSR1)
-      {
-        pool_agent_end (self);
-        self->state = POOL_AGENT_ENDED;
-      }
+    take_signal (self, info.ssi_signo);
 }
 
 static int

@@ -79,6 +79,8 @@ pool_remote_agent_free (PoolRemoteAgent *agent)
 
   if (self->agents->pdata[agent->slot] == agent)
     self->agents->pdata[agent->slot] = NULL;
+  if (agent->peer != 0)
+    POOL_REMOTE_BACKEND_GET_CLASS (self)->forget (self, agent->peer);
   g_hash_table_iter_init (&iter, agent->workers);
   while (g_hash_table_iter_next (&iter, NULL, &worker))
     self->workers->pdata[((PoolRemoteWorker *) worker)->id] = NULL;
@@ -245,6 +247,12 @@ find_agent (PoolRemoteBackend *self, guint peer)
   return NULL;
 }
 
+gboolean
+pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer)
+{
+  return find_agent (self, peer) != NULL;
+}
+
 PoolRemoteAgent *
 pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number)
 {
@@ -311,8 +319,8 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
       return;
     }
   g_variant_lookup (facts, "nonce", "t", &nonce);
-  /* said twice, because the answer took so long */
-  if (agent != NULL && agent->nonce == nonce && agent->n_received == 0)
+  /* the same greeting, said twice because the answer took so long */
+  if (agent != NULL && agent->nonce == nonce)
     return;
   if (agent != NULL)
     pool_remote_agent_lose (agent, "it lost touch, and came again");
@@ -396,12 +404,13 @@ static gboolean
 take_state (PoolRemoteAgent *agent, const PoolWireRecord *record)
 {
   PoolRemoteWorker *worker = pool_remote_agent_get_worker (agent, record->worker);
+  PoolRemoteTask *task = pool_remote_agent_find_task (agent, record->handle);
   gint64 now = g_get_monotonic_time ();
 
-  if (worker == NULL)
+  if (worker == NULL || (task != NULL && record->item >= task->n_items))
     return FALSE;
   worker->done = record->id;
-  worker->handle = pool_remote_agent_find_task (agent, record->handle) != NULL ? record->handle : 0;
+  worker->handle = task != NULL ? record->handle : 0;
   worker->item = record->item;
   worker->since = record->time > 0 ? now - MIN (record->time, now) : 0;
   pool_backend_worker_changed (POOL_BACKEND (agent->backend), worker->id);
@@ -434,8 +443,7 @@ take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 
     case POOL_WIRE_STATE:
       return take_state (agent, record);
     case POOL_WIRE_WAS_SPLIT:
-      pool_remote_agent_take_split (agent, record);
-      return TRUE;
+      return pool_remote_agent_take_split (agent, record);
     case POOL_WIRE_LOG:
       worker = pool_remote_agent_get_worker (agent, record->worker);
       pool_backend_log (POOL_BACKEND (agent->backend), worker != NULL ? worker->id : 0, data, record->size);

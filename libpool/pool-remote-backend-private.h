@@ -126,6 +126,8 @@ struct _PoolRemoteBackendClass
   char **(*get_command) (PoolRemoteBackend *self, guint agent, guint n_workers);
   /* Never blocks. FALSE: there is no way to that peer any more. */
   gboolean (*send) (PoolRemoteBackend *self, guint peer, PoolWireWriter *message);
+  /* It is no agent any more; if it says anything else it is another peer. */
+  void (*forget) (PoolRemoteBackend *self, guint peer);
   /* Hands what has come to pool_remote_backend_take_message(); TRUE if there was anything. */
   gboolean (*receive) (PoolRemoteBackend *self);
   /* Would receive() have something? To be asked before every wait. */
@@ -143,6 +145,9 @@ POOL_EXPORT
 gboolean pool_remote_backend_watch_fd (PoolRemoteBackend *self, int fd);
 POOL_EXPORT
 void pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *const *parts, guint n_parts);
+/* FALSE: it is no agent, and what is known of it may be forgotten. */
+POOL_EXPORT
+gboolean pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer);
 
 /* Messages that were none, and peers that were not let in. */
 POOL_EXPORT
@@ -193,7 +198,7 @@ void pool_remote_backend_rebalance (PoolRemoteBackend *self);
 /* FALSE: the agent has not that task */
 gboolean pool_remote_agent_take_result (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data,
                                         GBytes *bytes);
-void pool_remote_agent_take_split (PoolRemoteAgent *agent, const PoolWireRecord *record);
+gboolean pool_remote_agent_take_split (PoolRemoteAgent *agent, const PoolWireRecord *record);
 void pool_remote_agent_take_output (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data,
                                     GBytes *bytes);
 PoolRemoteTask *pool_remote_agent_find_task (PoolRemoteAgent *agent, guint64 handle);

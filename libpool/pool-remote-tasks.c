@@ -335,16 +335,22 @@ pool_remote_agent_take_result (PoolRemoteAgent *agent, const PoolWireRecord *rec
   return TRUE;
 }
 
-void
+gboolean
 pool_remote_agent_take_split (PoolRemoteAgent *agent, const PoolWireRecord *record)
 {
   PoolRemoteTask *task = pool_remote_agent_find_task (agent, record->handle);
 
   if (task == NULL)
-    return;
+    return TRUE;
+  if (task->no_split_until != G_MAXINT64 || record->item >= task->n_items)
+    return FALSE;
   task->no_split_until = record->item > 0 ? 0 : g_get_monotonic_time () + SPLIT_AGAIN_US;
   if (record->item > 0)
-    pool_backend_was_split (POOL_BACKEND (agent->backend), record->handle, record->item);
+    {
+      task->n_items = record->item;
+      pool_backend_was_split (POOL_BACKEND (agent->backend), record->handle, record->item);
+    }
+  return TRUE;
 }
 
 /* time: how much of the data is standard output; the rest is standard error. */

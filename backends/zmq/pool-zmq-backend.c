@@ -31,7 +31,7 @@ typedef struct
   char *address;   /* where agents connect */
   GPtrArray *parts; /* of the message that is being received */
   GHashTable *numbers; /* name → number of a peer */
-  GPtrArray *names;    /* GBytes by number - 1; NULL: it is gone */
+  GHashTable *names;   /* and back */
   guint last_number;
 } PoolZmqBackend;
 
@@ -212,34 +212,49 @@ find_peer (PoolZmqBackend *self, GBytes *name)
 
   if (number > 0)
     return number;
-  g_ptr_array_add (self->names, g_bytes_ref (name));
-  number = self->names->len;
+  do
+    number = ++self->last_number;
+  while (number == 0 || g_hash_table_contains (self->names, GUINT_TO_POINTER (number)));
+  g_hash_table_insert (self->names, GUINT_TO_POINTER (number), name);
   g_hash_table_insert (self->numbers, g_bytes_ref (name), GUINT_TO_POINTER (number));
   return number;
 }
 
 static void
-forget_peer (PoolZmqBackend *self, guint peer)
+pool_zmq_backend_forget (PoolRemoteBackend *remote, guint peer)
 {
-  GBytes *name = self->names->pdata[peer - 1];
+  PoolZmqBackend *self = cast (remote);
+  GBytes *name = g_hash_table_lookup (self->names, GUINT_TO_POINTER (peer));
 
   if (name == NULL)
     return;
+  g_hash_table_remove (self->names, GUINT_TO_POINTER (peer));
   g_hash_table_remove (self->numbers, name);
-  g_clear_pointer ((GBytes **) &self->names->pdata[peer - 1], g_bytes_unref);
 }
 
 static gboolean
 pool_zmq_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *message)
 {
   PoolZmqBackend *self = cast (remote);
-  GBytes *name = self->names->pdata[peer - 1];
+  GBytes *name = g_hash_table_lookup (self->names, GUINT_TO_POINTER (peer));
 
   if (name != NULL && pool_zmq_send (self->socket, name, message))
     return TRUE;
   g_debug ("a message to peer %u cannot be sent: %s", peer, name != NULL ? zmq_strerror (errno) : "it is gone");
-  forget_peer (self, peer);
+  pool_zmq_backend_forget (remote, peer);
   return FALSE;
+}
+
+/* Who is no agent has no number: however many come and go, they leave nothing. */
+static void
+take_message (PoolZmqBackend *self)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  guint peer = find_peer (self, self->parts->pdata[0]);
+
+  pool_remote_backend_take_message (remote, peer, (GBytes *const *) self->parts->pdata + 1, self->parts->len - 1);
+  if (!pool_remote_backend_has_peer (remote, peer))
+    pool_zmq_backend_forget (remote, peer);
 }
 
 static gboolean
@@ -254,8 +269,7 @@ pool_zmq_backend_receive (PoolRemoteBackend *remote)
     {
       any = TRUE;
       if (self->parts->len > 1)
-        pool_remote_backend_take_message (remote, find_peer (self, self->parts->pdata[0]),
-                                          (GBytes *const *) self->parts->pdata + 1, self->parts->len - 1);
+        take_message (self);
     }
   g_ptr_array_set_size (self->parts, 0);
   return any;
@@ -297,7 +311,7 @@ pool_zmq_backend_finalize (GObject *object)
   pool_zmq_backend_close (POOL_REMOTE_BACKEND (object));
   g_free (self->address);
   g_ptr_array_unref (self->parts);
-  g_ptr_array_unref (self->names);
+  g_hash_table_unref (self->names);
   g_hash_table_unref (self->numbers);
   G_OBJECT_CLASS (pool_zmq_backend_parent_class)->finalize (object);
 }
@@ -310,23 +324,17 @@ pool_zmq_backend_class_init (PoolZmqBackendClass *klass)
   klass->open = pool_zmq_backend_open;
   klass->get_command = pool_zmq_backend_get_command;
   klass->send = pool_zmq_backend_send;
+  klass->forget = pool_zmq_backend_forget;
   klass->receive = pool_zmq_backend_receive;
   klass->has_message = pool_zmq_backend_has_message;
   klass->close = pool_zmq_backend_close;
 }
 
 static void
-unref_name (gpointer name)
-{
-  if (name != NULL)
-    g_bytes_unref (name);
-}
-
-static void
 pool_zmq_backend_init (PoolZmqBackend *self)
 {
   self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  self->names = g_ptr_array_new_with_free_func (unref_name);
+  self->names = g_hash_table_new (NULL, NULL);
   self->numbers = g_hash_table_new_full (g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
 }
 

@@ -1,0 +1,294 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Agents that come to a pool by themselves: they join and leave at any time, and no task is lost or run twice."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pools
+from pools import POOL_ERROR, Pools, are_gone, descendants, expect_all_right, stop_for
+from remotetest import for_each, main, test, wait_until
+
+HEARTBEAT = 0.3
+NO_SUCH_TASK, WORKER_LOST, BACKEND = f'{POOL_ERROR} 4', f'{POOL_ERROR} 10', f'{POOL_ERROR} 6'
+MODULE = next(path for folder in os.environ['POOL_TASK_PATH'].split(':')
+              if (path := pathlib.Path(folder) / 'pool-task-remote.so').exists())
+
+
+def each_once(here, n):
+    numbers, pids = here.read_notes()
+    assert sorted(numbers) == list(range(n)) and set(numbers.values()) == {1}, numbers.most_common(9)
+    return pids
+
+
+@test
+def test_tasks_wait_for_an_agent_that_is_late():
+    with Pools() as here:
+        drive = here.drive_here('-n', 200, '--file', here.notes)
+        assert drive.endpoint == here.endpoint
+        time.sleep(0.5)
+        assert not here.notes.exists()
+        agent = here.agent()
+        result = drive.result()
+        expect_all_right(result, 200)
+        assert len(each_once(here, 200)) == 2
+        drive.end()
+        assert agent.wait(5) == 0
+        here.expect_alone()
+
+
+@test
+def test_an_agent_may_be_there_before_its_pool():
+    with Pools() as here:
+        agent = here.agent()
+        time.sleep(0.7)
+        drive = here.drive_here('-n', 20)
+        expect_all_right(drive.result(), 20)
+        drive.end()
+        assert agent.wait(5) == 0
+
+
+@test
+def test_a_second_agent_takes_its_share():
+    with Pools() as here:
+        drive = here.drive_here('-n', 300, '--nap', 10000, '--file', here.notes, '--progress', 50)
+        first = here.agent()
+        drive.wait_for(50)
+        second = here.agent(workers=4)
+        expect_all_right(drive.result(), 300)
+        pids = each_once(here, 300)
+        assert len(pids) == 6 and sum(sorted(pids.values())[:4]) > 60, pids
+        drive.end()
+        assert (first.wait(5), second.wait(5)) == (0, 0)
+
+
+@for_each([signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_an_agent_drains_at(number):
+    with Pools() as here:
+        drive = here.drive_here('-n', 200, '--nap', 20000, '--file', here.notes, '--progress', 10)
+        agents = [here.agent(), here.agent()]
+        drive.wait_for(40)
+        agents[0].send_signal(number)
+        assert agents[0].wait(5) == 0
+        result = drive.result()
+        expect_all_right(result, 200)
+        assert (result['n_retried'], result['workers'], result['wanted']) == (0, 2, 2), result
+        each_once(here, 200)
+        drive.end()
+        assert agents[1].wait(5) == 0
+        here.expect_alone()
+
+
+@test
+def test_the_last_agent_drains_and_the_next_goes_on():
+    with Pools() as here:
+        drive = here.drive_here('-n', 100, '--nap', 20000, '--file', here.notes, '--progress', 10)
+        agent = here.agent('--stay')
+        drive.wait_for(20)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(5) == 0
+        here.agent()
+        expect_all_right(drive.result(), 100)
+        each_once(here, 100)
+        drive.end()
+
+
+@for_each([signal.SIGTERM, signal.SIGUSR1])
+def test_an_agent_without_a_pool_ends_at(number):
+    with Pools() as here:
+        agent = here.agent('--retry', -1)
+        time.sleep(0.3)
+        agent.send_signal(number)
+        assert agent.wait(5) == 0
+
+
+@test
+def test_tasks_of_a_killed_agent_go_elsewhere():
+    with Pools() as here:
+        drive = here.drive_here('-n', 300, '--nap', 10000, '--heartbeat', HEARTBEAT, '--progress', 10)
+        agents = [here.agent(), here.agent()]
+        drive.wait_for(40)
+        family = descendants(agents[0].pid)
+        assert len(family) >= 3, family
+        agents[0].kill()
+        agents[0].wait()
+        result = drive.result()
+        expect_all_right(result, 300)
+        assert 1 <= result['n_retried'] <= 2 and (result['workers'], result['wanted']) == (2, 2), result
+        assert result['seconds'] < 8 * HEARTBEAT + 3, result
+        assert wait_until(lambda: are_gone(family), 1), here.describe()
+        drive.end()
+        here.expect_alone()
+
+
+@test
+def test_a_stopped_agent_works_again():
+    with Pools() as here:
+        drive = here.drive_here('-n', 200, '--nap', 10000, '--heartbeat', HEARTBEAT, '--progress', 10)
+        agents = [here.agent(), here.agent()]
+        drive.wait_for(40)
+        stop_for(agents[0], 6 * HEARTBEAT, time.sleep)
+        expect_all_right(drive.result(), 200)
+        drive.end()
+        assert [agent.wait(5) for agent in agents] == [0, 0]
+        here.expect_alone()
+
+
+@test
+def test_the_only_agent_was_stopped():
+    with Pools() as here:
+        drive = here.drive_here('-n', 100, '--nap', 10000, '--heartbeat', HEARTBEAT, '--progress', 10)
+        agent = here.agent()
+        drive.wait_for(20)
+        stop_for(agent, 6 * HEARTBEAT, time.sleep)
+        result = drive.result()
+        expect_all_right(result, 100)
+        assert result['wanted'] == 2, result
+        drive.end()
+        assert agent.wait(5) == 0
+
+
+@test
+def test_a_stopped_pool_finds_its_agent_again():
+    with Pools() as here:
+        drive = here.drive_here('-n', 200, '--nap', 10000, '--heartbeat', HEARTBEAT, '--progress', 10)
+        agent = here.agent()
+        drive.wait_for(20)
+        stop_for(drive.process, 6 * HEARTBEAT, time.sleep)
+        expect_all_right(drive.result(), 200)
+        drive.end()
+        assert agent.wait(5) == 0
+
+
+@for_each(['local', None])
+def test_a_pool_that_is_busy_as_agents_come_with_launcher(launcher):
+    with Pools() as here:
+        options = '-n', 50, '--wait', 2, '--at-most-once', '--file', here.notes, '--max-restarts', 1
+        drive = here.drive('--launcher', launcher, *options) if launcher else here.drive_here(*options)
+        if not launcher:
+            here.agent()
+        result = drive.result()
+        expect_all_right(result, 50)
+        assert (result['workers'], result['wanted'], result['n_restarts']) == (2, 2, 0), result
+        each_once(here, 50)
+        drive.end()
+        here.expect_alone()
+
+
+@test
+def test_with_a_killed_pool_its_own_agents_go():
+    with Pools() as here:
+        drive = here.drive('-n', 1000, '--nap', 10000, '--progress', 10, '-j', 4, '--per-agent', 2)
+        drive.wait_for(50)
+        family = descendants(drive.process.pid)
+        assert len(family) >= 7, family
+        drive.process.kill()
+        drive.process.wait()
+        assert wait_until(lambda: are_gone(family), 1), here.describe()
+        here.expect_alone()
+
+
+@test
+def test_an_agent_stays_for_the_next_pool():
+    with Pools() as here:
+        options = '-n', 100, '--nap', 5000, '--heartbeat', HEARTBEAT, '--progress', 10
+        agent = here.agent('--stay')
+        for end in 'close', 'kill', 'close':
+            drive = here.drive_here(*options)
+            if end == 'kill':
+                drive.wait_for(20)
+                drive.process.kill()
+                drive.process.wait()
+            else:
+                expect_all_right(drive.result(), 100)
+                drive.end()
+        assert agent.poll() is None
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(5) == 0
+        here.expect_alone()
+
+
+@test
+def test_an_agent_gives_up_without_a_pool():
+    with Pools() as here:
+        start = time.monotonic()
+        agent = here.agent('--retry', 1, stderr=subprocess.PIPE)
+        assert agent.wait(5) == 1 and 1 <= time.monotonic() - start < 3
+        assert b'no pool answers' in agent.stderr.read()
+        drive = here.drive_here('-n', 1000, '--nap', 5000, '--heartbeat', HEARTBEAT, '--progress', 10)
+        agent = here.agent('--retry', 1)
+        drive.wait_for(20)
+        drive.process.kill()
+        drive.process.wait()
+        assert agent.wait(4 * HEARTBEAT + 4) == 1
+        here.expect_alone()
+
+
+@for_each(['missing', 'another'])
+def test_a_module_of_an_agent_is(how):
+    with Pools() as here:
+        folder = here.path / 'tasks'
+        folder.mkdir()
+        if how == 'another':
+            (folder / MODULE.name).write_bytes(MODULE.read_bytes() + b'\0')
+        drive = here.drive_here('-n', 4)
+        here.agent(env={'POOL_TASK_PATH': str(folder)})
+        result = drive.result()
+        assert result['errors'] == {NO_SUCH_TASK: 4}, result
+        assert ('checksum' if how == 'another' else 'remote') in result['example'], result
+        # only that task does not work there
+        drive.end()
+        here.expect_alone()
+
+
+@test
+def test_at_most_once_is_once():
+    with Pools() as here:
+        drive = here.drive_here('-n', 200, '--nap', 10000, '--heartbeat', HEARTBEAT, '--at-most-once', '--progress', 10,
+                                '--file', here.notes)
+        agents = [here.agent() for _ in range(3)]
+        drive.wait_for(60)
+        agents[0].kill()
+        drive.wait_for(100)
+        stop_for(agents[1], 6 * HEARTBEAT, time.sleep)
+        result = drive.result()
+        lost = result['errors'].pop(WORKER_LOST, 0)
+        assert lost >= 2 and result['right'] + lost == 200 and not result['errors'] and not result['open'], result
+        assert set(here.read_notes()[0].values()) == {1}
+        drive.end()
+
+
+@test
+def test_a_program_with_few_descriptors():
+    with Pools() as here:
+        drive = here.drive('-n', 20, '--nofile', 64)
+        expect_all_right(drive.result(), 20)
+        drive.end()
+        drive = here.drive('-n', 20, '--nofile', 30)
+        assert drive.read('error')['error'] == BACKEND
+        assert drive.process.wait(5) == 1
+        # more agents than it can have connections: those that are let in work
+        drive = here.drive_here('-n', 500, '--nap', 1000, '--nofile', 40)
+        for _ in range(30):
+            here.agent(workers=1)
+        expect_all_right(drive.result(), 500)
+        drive.end()
+
+
+@test
+def test_large_arguments_and_results():
+    with Pools() as here:
+        drive = here.drive_here('-n', 60, '--kind', 'bytes', '--size', 3000000, '--heartbeat', HEARTBEAT, '--progress', 5)
+        agents = [here.agent(), here.agent()]
+        drive.wait_for(10)
+        agents[0].kill()
+        expect_all_right(drive.result(), 60)
+        drive.end()
+
+
+if __name__ == '__main__':
+    assert pools.AGENT
+    main()
