@@ -24,8 +24,13 @@ static const char script[] =
     "  [ \"$what\" = - ] || targets=\"$targets $target\"\n"
     "done\n"
     "[ -n \"$targets\" ] || exit 0\n"
-    "for t in $targets; do kill -s TERM -- \"$t\"; done\n"
-    "sleep 3\n"
+    "for t in $targets; do kill -s TERM -- \"$t\" 2>/dev/null; done\n"
+    "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do\n"
+    "  alive=\n"
+    "  for t in $targets; do kill -s 0 -- \"$t\" 2>/dev/null && alive=1; done\n"
+    "  [ -n \"$alive\" ] || exit 0\n"
+    "  sleep 0.2\n"
+    "done\n"
     "for t in $targets; do kill -s KILL -- \"$t\"; done\n";
 
 void

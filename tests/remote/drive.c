@@ -222,7 +222,8 @@ run_tasks (Drive *self)
   g_print ("{\"submitted\": %d}\n", options.tasks);
   if (options.wait > 0)
     g_usleep (options.wait * G_USEC_PER_SEC);
-  if (!options.no_loop && options.tasks > 0)
+  /* while nobody iterated the loop others have told of their ends */
+  if (!options.no_loop && self->n_ended < (guint) options.tasks)
     {
       g_timeout_add (options.seconds * 1000, give_up, self->loop);
       g_main_loop_run (self->loop);
