@@ -161,7 +161,7 @@ class Pool:
 
     _backend = 'fork'
     _state = INIT
-    _native = None
+    _native = _calls = None
     _creator = 0
     _last_function = None
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
@@ -228,6 +228,10 @@ class Pool:
         self._native = self._make_native(options)
         self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel,
                             synack and self._tells_acks)
+        # where nothing is measured, limited or told of single items, threads take them by themselves
+        self._takes_turns = self._backend == 'threads' and not any((
+            timeout, soft_timeout, maxtasksperchild, max_memory_per_child, synack, self._results is not None,
+            options.get('report_tasks')))
         self._start(start_method)
 
     # --- making it ---
@@ -443,6 +447,10 @@ class Pool:
     def _encode_map(self, result, func, iterable, star, chunksize):
         """One message for each item, or for each chunk of a longer map."""
         calls = self._calls
+        if chunksize == 1 and self._takes_turns:
+            messages, result._turns = calls.encode_map(func, iterable, star, self._processes)
+            result._length = len(result._turns.items)
+            return messages
         function = self._function(func)
         n = len(iterable)
         result._length = n
@@ -588,6 +596,8 @@ class Pool:
             _warn(f'unclosed running multiprocessing pool {self!r}', ResourceWarning, source=self)
         made, self._native = self._native, None
         if made is not None:
+            if self._calls is not None:
+                self._calls.clear()
             try:
                 made.terminate()
             except GLib.Error:

@@ -276,6 +276,8 @@ class MapResult(ApplyResult):
             return self._length
         if self._native is None:
             return 0
+        if self._turns is not None:
+            return self._turns.n_done
         done = self._native.get_n_done()
         if self._starts is None:
             return done
@@ -296,10 +298,43 @@ class MapResult(ApplyResult):
             raise self._failures[index]
         return self._values[index]
 
+    @property
+    def progress(self):
+        """The part of the items that have ended."""
+        if self._turns is None:
+            return super().progress
+        return self.n_done / self._length if self._length else 1.0
+
+    def terminate(self, signum=None):
+        super().terminate(signum)
+        if self._turns is not None:
+            self._turns.stop()
+
+    def cancel(self):
+        cancelled = super().cancel()
+        if cancelled and self._turns is not None:
+            self._turns.stop()
+        return cancelled
+
     _starts = None  # the first item of each chunk, where chunks travel as one
+    _turns = None  # ThreadCalls: items that threads take by themselves
     _values = None
 
+    def _fetch_turns(self):
+        error = None
+        try:
+            self._native.get_bytes(0)
+        except GLib.Error as problem:
+            error = from_gerror(problem)
+        self._values, self._failures = self._turns.end(error)
+        self._let_go()
+
     def _fetch(self):
+        if self._turns is not None:
+            self._fetch_turns()
+            if self._failures:
+                return False, self._failures[min(self._failures)]
+            return True, self._values
         values, failures = [], {}
         try:
             replies = self._native.get_bytes(0)
