@@ -31,6 +31,9 @@ _SINGLE_ITEMS_MAX = 2000
 #: Chunks of a longer map that are chosen here: a share of what is left, and never fewer or more than these.
 _CHUNK_MIN, _CHUNK_MAX = 32, 65536
 
+#: A map with so many small items for each large one, or fewer, makes each a call of its own.
+_SMALL_PER_LARGE = 8
+
 #: What the library has room for.
 _PRIORITY_MIN, _PRIORITY_MAX = -16, 15
 
@@ -435,6 +438,10 @@ class Pool:
         except Exception as error:
             result._failed(error)
             return result
+        n_large = sum(type(message) is not bytes for message in messages)
+        if n_large > 0 and n_large * _SMALL_PER_LARGE >= len(messages):
+            self._submit_each(result, messages)
+            return result
         packed = GLib.Bytes.new(pickling.pack_items([message if type(message) is bytes else message.join()
                                                      for message in messages]))
         single = 1 if chunksize is not None or result._starts is not None else 0
@@ -443,6 +450,18 @@ class Pool:
             self._results[made.get_id()] = result
         result._submitted(made)
         return result
+
+    def _submit_each(self, result, messages):
+        """Each message of a map as a call of its own."""
+        options = native.CallOptions()
+        options.set_wait_for_slot(False)
+        self._submitting += 1
+        made = [blocks.submit(self._native, worker.CALL_NAME, message, options) for message in messages]
+        if self._results is not None:
+            for one in made:
+                self._results[one.get_id()] = result
+        self._submitting -= 1
+        result._submitted_all(made)
 
     def _encode_map(self, result, func, iterable, star, chunksize):
         """One message for each item, or for each chunk of a longer map."""
