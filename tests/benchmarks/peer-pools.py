@@ -350,7 +350,11 @@ def kill_idle(run):
 
 def end_children():
     for task in pathlib.Path('/proc/self/task').iterdir():
-        for pid in (task / 'children').read_text().split():
+        pids = []
+        # the threads of a pool that is given up end meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pids = (task / 'children').read_text().split()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 

@@ -215,3 +215,17 @@ def address_of(array):
 def slow_if_first(x):
     time.sleep(2 if x == 0 else 0.01)
     return os.getpid(), threading.get_ident()
+
+
+def sum_unless_odd(array):
+    """Of arrays whose first number is odd it raises; it kills the worker of those that begin with 4, once."""
+    if array[0] == 4 and Pool.current_task().get_attempt() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if array[0] % 2:
+        raise ValueError(int(array[0]))
+    return float(array.sum())
+
+
+def sleep_by(array):
+    time.sleep(array[0])
+    return array

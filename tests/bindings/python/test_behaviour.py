@@ -538,6 +538,7 @@ def test_a_slow_source_does_not_hold_up_results(pool):
         yield 1
         time.sleep(1)
         yield 2
+    pool.apply(tasks.square, (1,))
     start = time.monotonic()
     results = pool.imap(tasks.square, source())
     assert next(results) == 1

@@ -241,6 +241,63 @@ def test_a_read_only_array(processes):
     assert processes.apply(touch_all, (values, 1))[0] == values.sum()
 
 
+# --- maps of large items ---
+
+def arrays(n, mib=0.5):
+    return [numpy.arange(k, k + int(mib * 131072), dtype='float64') for k in range(n)]
+
+
+@pytest.mark.parametrize('chunksize', [None, 1, 3])
+def test_a_map_of_large_items(kind, chunksize):
+    large = arrays(10)
+    with make(kind, 2) as pool:
+        for items in large, [*large, *range(5)], [*range(200), large[0]], [bytes(200_000)] * 3:
+            got = pool.map(tasks.identity, items, chunksize)
+            assert len(got) == len(items)
+            assert all(numpy.array_equal(result, item) for result, item in zip(got, items))
+        assert all(numpy.array_equal(result, item + 1) for result, item in
+                   zip(pool.starmap(tasks.add, [(item, 1) for item in large], chunksize), large))
+
+
+@pytest.mark.parametrize('chunksize', [None, 3])
+def test_each_of_the_large_items_has_its_end(method, chunksize):
+    large = arrays(10)
+    with make(method, 2) as pool:
+        failed, told = [], []
+        result = pool.map_async(tasks.sum_unless_odd, large, chunksize, error_callback=failed.append)
+        with pytest.raises(ValueError) as info:
+            result.get()
+        assert info.value.args == (1,) and failed == [info.value]
+        assert len(result) == 10 and result.n_done == 10 and result.attempts == 2
+        for index in range(10):
+            if index % 2:
+                with pytest.raises(ValueError):
+                    result[index]
+            else:
+                assert result[index] == large[index].sum()
+        assert len(pool.map_async(tasks.identity, large, chunksize, callback=told.append).get()) == len(told[0]) == 10
+
+
+def test_a_map_of_large_items_that_is_ended(method):
+    items = [numpy.full(100_000, seconds) for seconds in (0, 30, 30, 30)]
+    with make(method, 2, grace=0.1, putlocks=True) as pool:
+        for end, error in ('cancel', Pool.CancelledError), ('terminate', Pool.Terminated):
+            result = pool.map_async(tasks.sleep_by, items)
+            with pytest.raises(Pool.TimeoutError):
+                result.get(0.2)
+            until(lambda: result.n_done == 1)
+            assert not result.ready() and 0 < result.progress < 1
+            getattr(result, end)()
+            with pytest.raises(error):
+                result.get(20)
+            assert result[0].size == 100_000
+    with make(method, 2, timeout=3) as pool:  # a fresh interpreter imports numpy first
+        result = pool.map_async(tasks.sleep_by, items[:2])
+        with pytest.raises(Pool.TimeLimitExceeded):
+            result.get(20)
+        assert result[0].size == 100_000
+
+
 # --- nothing grows ---
 
 @few_methods

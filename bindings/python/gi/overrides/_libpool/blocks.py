@@ -9,6 +9,8 @@ and the program looks at it where it lies, for as long as it keeps it.
 import ctypes
 import mmap
 
+from gi.repository import GLib
+
 from . import pickling
 from .native import native
 
@@ -83,6 +85,18 @@ def fill(manager, parts):
     block = manager.reserve(parts.size)
     parts.write_to(look(block.get_address(), parts.size, _WRITE))
     return block
+
+
+def submit(manager, name, message, options):
+    """Makes a call of bytes or Parts; if that fails, its result does."""
+    if type(message) is not bytes:
+        try:
+            block = fill(manager, message)
+        except GLib.Error:  # as what is tried now will say, too
+            message = message.join()
+        else:
+            return manager.apply_block_async(name, block, options, None, None)
+    return manager.apply_bytes_async(name, message, options, None, None)
 
 
 def open_bytes(data):

@@ -31,6 +31,9 @@ _SINGLE_ITEMS_MAX = 2000
 #: Chunks of a longer map that are chosen here: a share of what is left, and never fewer or more than these.
 _CHUNK_MIN, _CHUNK_MAX = 32, 65536
 
+#: A map with so many small items for each large one, or fewer, makes each a call of its own.
+_SMALL_PER_LARGE = 8
+
 #: What the library has room for.
 _PRIORITY_MIN, _PRIORITY_MAX = -16, 15
 
@@ -161,7 +164,7 @@ class Pool:
 
     _backend = 'fork'
     _state = INIT
-    _native = None
+    _native = _calls = None
     _creator = 0
     _last_function = None
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
@@ -228,6 +231,10 @@ class Pool:
         self._native = self._make_native(options)
         self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel,
                             synack and self._tells_acks)
+        # where nothing is measured, limited or told of single items, threads take them by themselves
+        self._takes_turns = self._backend == 'threads' and not any((
+            timeout, soft_timeout, maxtasksperchild, max_memory_per_child, synack, self._results is not None,
+            options.get('report_tasks')))
         self._start(start_method)
 
     # --- making it ---
@@ -431,6 +438,10 @@ class Pool:
         except Exception as error:
             result._failed(error)
             return result
+        n_large = sum(type(message) is not bytes for message in messages)
+        if n_large > 0 and n_large * _SMALL_PER_LARGE >= len(messages):
+            self._submit_each(result, messages)
+            return result
         packed = GLib.Bytes.new(pickling.pack_items([message if type(message) is bytes else message.join()
                                                      for message in messages]))
         single = 1 if chunksize is not None or result._starts is not None else 0
@@ -440,9 +451,25 @@ class Pool:
         result._submitted(made)
         return result
 
+    def _submit_each(self, result, messages):
+        """Each message of a map as a call of its own."""
+        options = native.CallOptions()
+        options.set_wait_for_slot(False)
+        self._submitting += 1
+        made = [blocks.submit(self._native, worker.CALL_NAME, message, options) for message in messages]
+        if self._results is not None:
+            for one in made:
+                self._results[one.get_id()] = result
+        self._submitting -= 1
+        result._submitted_all(made)
+
     def _encode_map(self, result, func, iterable, star, chunksize):
         """One message for each item, or for each chunk of a longer map."""
         calls = self._calls
+        if chunksize == 1 and self._takes_turns:
+            messages, result._turns = calls.encode_map(func, iterable, star, self._processes)
+            result._length = len(result._turns.items)
+            return messages
         function = self._function(func)
         n = len(iterable)
         result._length = n
@@ -588,6 +615,8 @@ class Pool:
             _warn(f'unclosed running multiprocessing pool {self!r}', ResourceWarning, source=self)
         made, self._native = self._native, None
         if made is not None:
+            if self._calls is not None:
+                self._calls.clear()
             try:
                 made.terminate()
             except GLib.Error:

@@ -10,7 +10,7 @@ from gi.repository import GLib
 from . import blocks
 from . import pickling
 from .errors import TimeoutError, from_gerror
-from .waiting import wait_for
+from .waiting import wait_for, wait_for_all
 
 _log = logging.getLogger('libpool')
 _outcome_lock = threading.Lock()
@@ -57,6 +57,8 @@ class AsyncResult:
         self._outcome = False, error
         if self._event is not None:
             self._on_end()
+
+    _wait_for = staticmethod(wait_for)
 
     def _fetch(self):
         """The outcome, when the native result is ready."""
@@ -122,7 +124,7 @@ class AsyncResult:
         native_result = self._native
         if self._outcome is None and native_result is not None and not native_result.ready():
             try:
-                wait_for(native_result, timeout)
+                self._wait_for(native_result, timeout)
             except TimeoutError:
                 return False
         if self._event is None:
@@ -132,7 +134,7 @@ class AsyncResult:
             return True
         if not self._event.is_set():
             if native_result is not None:
-                wait_for(native_result, 0)
+                self._wait_for(native_result, 0)
             return self._event.wait(timeout)
         return True
 
@@ -255,6 +257,56 @@ class ApplyResult(AsyncResult):
         return blocks.decode_bytes(reply)
 
 
+class _Bundle:
+    """The library's results of calls that are the items of one map, as if they were one."""
+
+    def __init__(self, members):
+        self.members = members
+        self.lock = threading.Lock()
+
+    def ready(self):
+        return all(member.ready() for member in self.members)
+
+    def wait_async(self, cancellable, function):
+        left = len(self.members)
+
+        def count(*_):
+            nonlocal left
+            with self.lock:
+                left -= 1
+                last = left == 0
+            if last:
+                function()
+
+        for member in self.members:
+            member.wait_async(cancellable, count)
+
+    def terminate(self, signum):
+        for member in self.members:
+            member.terminate(signum)
+
+    def cancel(self):
+        return any([member.cancel() for member in self.members])
+
+    def get_n_done(self):
+        return sum(member.ready() for member in self.members)
+
+    def get_progress(self):
+        return self.get_n_done() / len(self.members)
+
+    def get_id(self):
+        return self.members[0].get_id()
+
+    def get_attempts(self):
+        return max(member.get_attempts() for member in self.members)
+
+    def get_worker(self):
+        return self.members[-1].get_worker()
+
+    def get_run_time(self):
+        return sum(member.get_run_time() for member in self.members)
+
+
 class MapResult(ApplyResult):
     """The result of :meth:`Pool.map_async` and :meth:`Pool.starmap_async`.
 
@@ -276,6 +328,8 @@ class MapResult(ApplyResult):
             return self._length
         if self._native is None:
             return 0
+        if self._turns is not None:
+            return self._turns.n_done
         done = self._native.get_n_done()
         if self._starts is None:
             return done
@@ -296,29 +350,73 @@ class MapResult(ApplyResult):
             raise self._failures[index]
         return self._values[index]
 
+    @property
+    def progress(self):
+        """The part of the items that have ended."""
+        if self._turns is None:
+            return super().progress
+        return self.n_done / self._length if self._length else 1.0
+
+    def terminate(self, signum=None):
+        super().terminate(signum)
+        if self._turns is not None:
+            self._turns.stop()
+
+    def cancel(self):
+        cancelled = super().cancel()
+        if cancelled and self._turns is not None:
+            self._turns.stop()
+        return cancelled
+
     _starts = None  # the first item of each chunk, where chunks travel as one
+    _turns = None  # ThreadCalls: items that threads take by themselves
     _values = None
+
+    def _submitted_all(self, native_results):
+        """Each item is a call of its own."""
+        self._wait_for = wait_for_all
+        self._submitted(_Bundle(native_results))
+
+    def _bundle_outcomes(self):
+        for member in self._native.members:
+            try:
+                yield blocks.decode_bytes(member.get_bytes(0))
+            except GLib.Error as error:
+                yield False, from_gerror(error)
+
+    def _fetch_turns(self):
+        error = None
+        try:
+            self._native.get_bytes(0)
+        except GLib.Error as problem:
+            error = from_gerror(problem)
+        return self._turns.end(error)
 
     def _fetch(self):
         values, failures = [], {}
-        try:
-            replies = self._native.get_bytes(0)
-        except GLib.Error as error:
-            if self._native.get_n_items() == 0:
-                self._let_go()
-                return False, from_gerror(error)
-            replies = self._fetch_one_by_one()
+        if self._turns is not None:
+            values, failures = self._fetch_turns()
+        elif type(self._native) is _Bundle:
+            self._collect(self._bundle_outcomes(), values, failures)
         else:
-            view = self._open(replies)
-            if self._tokens is None and self._starts is None:
-                values = pickling.load_items(view)
-                if values is not None:
+            try:
+                replies = self._native.get_bytes(0)
+            except GLib.Error as error:
+                if self._native.get_n_items() == 0:
                     self._let_go()
-                    self._values, self._failures = values, {}
-                    return True, values
-                values = []
-            replies = pickling.unpack_items(view)
-        self._collect(replies, values, failures)
+                    return False, from_gerror(error)
+                replies = self._fetch_one_by_one()
+            else:
+                view = self._open(replies)
+                if self._tokens is None and self._starts is None:
+                    values = pickling.load_items(view)
+                    if values is not None:
+                        self._let_go()
+                        self._values, self._failures = values, {}
+                        return True, values
+                    values = []
+                replies = pickling.unpack_items(view)
+            self._collect(self._outcomes(replies), values, failures)
         self._let_go()
         self._values, self._failures = values, failures
         if failures:
@@ -339,19 +437,22 @@ class MapResult(ApplyResult):
             except GLib.Error as error:
                 yield from_gerror(error)
 
-    def _collect(self, replies, values, failures):
+    def _outcomes(self, replies):
         tokens = self._tokens
         decode = pickling.decode_reply
         for number, reply in enumerate(replies):
             if isinstance(reply, Exception):
-                ok, value = False, reply
+                yield False, reply
             elif tokens is not None:
-                ok, value = self._calls.decode(None, tokens[number])
+                yield self._calls.decode(None, tokens[number])
             elif reply[0] == pickling.LARGE:
                 head, *buffers = pickling.split_large(reply)
-                ok, value = decode(head, buffers)
+                yield decode(head, buffers)
             else:
-                ok, value = decode(reply)
+                yield decode(reply)
+
+    def _collect(self, outcomes, values, failures):
+        for number, (ok, value) in enumerate(outcomes):
             if self._starts is None:
                 if not ok:
                     failures[number] = value

@@ -99,3 +99,12 @@ def wait_for(native_result, timeout):
         if timeout is not None:
             left = timeout - (time.monotonic() - start)
     return wait(lambda seconds: native_result.wait(seconds, None), left)
+
+
+def wait_for_all(bundle, timeout):
+    """As wait_for(), for several results."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for member in bundle.members:
+        if not member.ready():
+            wait_for(member, None if deadline is None else max(deadline - time.monotonic(), 0))
+    return True
