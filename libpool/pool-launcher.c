@@ -127,9 +127,7 @@ pool_launcher_start (PoolLauncher *self, guint agent, guint n_workers, const cha
       return FALSE;
     }
   command = pool_launcher_spec_get_command (self->spec, agent, n_workers, argv);
-  /* an agent here sees the end of its parent by itself */
-  if (pool_launcher_is_remote (self))
-    pool_launcher_keeper_start (&self->keeper);
+  pool_launcher_keeper_start (&self->keeper);
   process = pool_launcher_process_start (agent, (const char *const *) command, error);
   if (process == NULL)
     return FALSE;
