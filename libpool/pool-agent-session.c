@@ -207,7 +207,8 @@ take_command (PoolAgent *self, GVariant *welcome, PoolBackendConfig *config, GEr
 {
   g_auto (GStrv) command = NULL;
 
-  config->worker_command = self->settings->worker_command;
+  /* the engine frees it, at the end of each pool */
+  config->worker_command = (const char *const *) g_strdupv ((char **) self->settings->worker_command);
   if (config->worker_command != NULL || !g_variant_lookup (welcome, "worker-command", "^as", &command))
     return TRUE;
   if (self->settings->accepts_command && g_strv_length (command) > 0)
