@@ -331,6 +331,11 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
     return;
 
   pool_agent_note (self, "no workers: %s", error->message);
+  /* whom nobody has started somebody watches, who can do something about it */
+  if (self->settings->number == 0 && !self->settings->is_verbose)
+    g_printerr ("%s: no workers for %s: %s\n", g_get_prgname (), self->transport->name, error->message);
+  if (!self->settings->stays)
+    self->status = 1;
   for (guint i = 0; i < self->settings->n_workers; i++)
     say_down (self, 0,
               &(PoolBackendExit){ .exit_code = -1, .error = error }, POOL_DOWN_REASON_NOT_STARTED);
