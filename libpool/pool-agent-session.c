@@ -210,7 +210,8 @@ take_command (PoolAgent *self, GVariant *welcome, PoolBackendConfig *config, GEr
 {
   g_auto (GStrv) command = NULL;
 
-  config->worker_command = self->settings->worker_command;
+  /* the engine frees it, at the end of each pool */
+  config->worker_command = (const char *const *) g_strdupv ((char **) self->settings->worker_command);
   if (config->worker_command != NULL || !g_variant_lookup (welcome, "worker-command", "^as", &command))
     return TRUE;
   if (self->settings->accepts_command && g_strv_length (command) > 0)
@@ -333,6 +334,11 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
     return;
 
   pool_agent_note (self, "no workers: %s", error->message);
+  /* whom nobody has started somebody watches, who can do something about it */
+  if (self->settings->number == 0 && !self->settings->is_verbose)
+    g_printerr ("%s: no workers for %s: %s\n", g_get_prgname (), self->transport->name, error->message);
+  if (!self->settings->stays)
+    self->status = 1;
   for (guint i = 0; i < self->settings->n_workers; i++)
     say_down (self, 0,
               &(PoolBackendExit){ .exit_code = -1, .error = error }, POOL_DOWN_REASON_NOT_STARTED);

@@ -153,6 +153,19 @@ add_outputs (Run *run)
   g_source_attach (run->progress_source, NULL);
 }
 
+/* Who has left it to the system where agents connect could not start any without being told. */
+static void
+print_endpoint (const PoolCliSettings *settings, PoolManager *pool)
+{
+  g_autofree char *endpoint = NULL;
+
+  if (!settings->verbose && (settings->endpoint == NULL || strchr (settings->endpoint, '*') == NULL))
+    return;
+  g_object_get (pool, "endpoint", &endpoint, NULL);
+  if (endpoint != NULL)
+    g_printerr ("pool: agents connect to %s\n", endpoint);
+}
+
 /* The module is loaded before the pool starts, so that its workers have it from the beginning. */
 static gboolean
 start_pool (PoolCliFlow *flow, PoolCliReport *report, GError **error)
@@ -170,6 +183,7 @@ start_pool (PoolCliFlow *flow, PoolCliReport *report, GError **error)
   if (!pool_cli_report_open (report, flow->settings, flow->pool, error) ||
       !pool_manager_start (flow->pool, error))
     return FALSE;
+  print_endpoint (flow->settings, flow->pool);
   if (pool_describe_task (task) != NULL)
     return TRUE;
   /* the library knows best how to say that there is no such task, and which one could be meant */

@@ -18,6 +18,12 @@ pool_cli_settings_clear (PoolCliSettings *self)
   g_free (self->joblog);
   g_free (self->trace);
   g_free (self->metrics);
+  g_free (self->endpoint);
+  g_free (self->launcher);
+  g_free (self->key_file);
+  g_free (self->allowed_keys);
+  g_free (self->agent_key_file);
+  g_free (self->agent_command);
 }
 
 static gboolean G_GNUC_PRINTF (2, 3)
@@ -140,6 +146,8 @@ check (PoolCliSettings *self, GError **error)
     return bad_value (error, "--chunksize must not be below 0, as %d is", self->chunksize);
   if (self->retries < 0)
     return bad_value (error, "--retries must not be below 0, as %d is", self->retries);
+  if (self->processes_per_agent < 0)
+    return bad_value (error, "--processes-per-agent must not be below 0, as %d is", self->processes_per_agent);
   if (self->resume && self->joblog == NULL)
     return bad_value (error, "--resume needs the --joblog to resume from");
   return TRUE;
@@ -161,6 +169,22 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
       "What workers are kept from: none, basic, strict", "SANDBOX" },
     { "memory-limit", 0, 0, G_OPTION_ARG_STRING, &self->memory_limit_text,
       "Fail tasks that need more memory: KiB, or a number with K, M, G or T", "SIZE" },
+    { "endpoint", 0, 0, G_OPTION_ARG_STRING, &self->endpoint,
+      "Listen here for agents of the backend: tcp://*:PORT or ipc:///PATH", "ENDPOINT" },
+    { "launcher", 0, 0, G_OPTION_ARG_STRING, &self->launcher,
+      "Who starts agents: local, ssh:HOST,…, slurm, command:TEMPLATE, none", "LAUNCHER" },
+    { "key-file", 0, 0, G_OPTION_ARG_FILENAME, &self->key_file,
+      "The pool's own keys, as “pool keygen” makes them", "FILE" },
+    { "allowed-keys", 0, 0, G_OPTION_ARG_FILENAME, &self->allowed_keys,
+      "The public keys of agents that may connect: a file or a folder", "PATH" },
+    { "agent-key-file", 0, 0, G_OPTION_ARG_FILENAME, &self->agent_key_file,
+      "The keys of agents, on the machines where they are started", "FILE" },
+    { "agent-command", 0, 0, G_OPTION_ARG_FILENAME, &self->agent_command,
+      "The program “pool” on those machines [pool]", "PROGRAM" },
+    { "processes-per-agent", 0, 0, G_OPTION_ARG_INT, &self->processes_per_agent,
+      "Start agents with N workers each", "N" },
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
+      "Tell where agents connect", NULL },
     { "arg-file", 'a', 0, G_OPTION_ARG_FILENAME, &self->input_file,
       "Read inputs from FILE", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
@@ -198,54 +222,74 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
   return *version || check (self, error);
 }
 
+/* --- the pool --- */
+
+#define N_PROPERTIES 13
+
+typedef struct
+{
+  const char *names[N_PROPERTIES];
+  GValue values[N_PROPERTIES];
+  guint n;
+} Properties;
+
+static GValue *
+add_property (Properties *self, const char *name, GType type)
+{
+  g_assert (self->n < N_PROPERTIES);
+  self->names[self->n] = name;
+  return g_value_init (&self->values[self->n++], type);
+}
+
+static void
+add_string (Properties *self, const char *name, const char *text)
+{
+  if (text != NULL)
+    g_value_set_string (add_property (self, name, G_TYPE_STRING), text);
+}
+
+static void
+add_enum (Properties *self, const char *name, GType type, int value)
+{
+  if (value >= 0)
+    g_value_set_enum (add_property (self, name, type), value);
+}
+
+/* Where workers are that are not on this machine; a backend that has no such workers says so. */
+static void
+add_remote (Properties *properties, const PoolCliSettings *self)
+{
+  add_string (properties, "endpoint", self->endpoint);
+  add_string (properties, "launcher", self->launcher);
+  add_string (properties, "key-file", self->key_file);
+  add_string (properties, "allowed-keys", self->allowed_keys);
+  add_string (properties, "agent-key-file", self->agent_key_file);
+  add_string (properties, "agent-command", self->agent_command);
+  if (self->processes_per_agent > 0)
+    g_value_set_uint (add_property (properties, "processes-per-agent", G_TYPE_UINT), self->processes_per_agent);
+}
+
 /* Only what was asked for is set: the defaults are the library's. */
 PoolManager *
 pool_cli_settings_make_pool (const PoolCliSettings *self)
 {
-  const char *names[6];
-  GValue values[6] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+  Properties properties = { 0 };
   PoolManager *pool;
-  guint n = 0;
 
-  if (self->backend != NULL)
-    {
-      names[n] = "backend";
-      g_value_init (&values[n], G_TYPE_STRING);
-      g_value_set_string (&values[n++], self->backend);
-    }
+  add_string (&properties, "backend", self->backend);
   if (self->jobs != G_MININT)
-    {
-      names[n] = "processes";
-      g_value_init (&values[n], G_TYPE_INT);
-      g_value_set_int (&values[n++], self->jobs);
-    }
-  if (self->start_method >= 0)
-    {
-      names[n] = "start-method";
-      g_value_init (&values[n], POOL_TYPE_START_METHOD);
-      g_value_set_enum (&values[n++], self->start_method);
-    }
-  if (self->sandbox >= 0)
-    {
-      names[n] = "sandbox";
-      g_value_init (&values[n], POOL_TYPE_SANDBOX);
-      g_value_set_enum (&values[n++], self->sandbox);
-    }
+    g_value_set_int (add_property (&properties, "processes", G_TYPE_INT), self->jobs);
+  add_enum (&properties, "start-method", POOL_TYPE_START_METHOD, self->start_method);
+  add_enum (&properties, "sandbox", POOL_TYPE_SANDBOX, self->sandbox);
   if (self->memory_limit > 0)
-    {
-      names[n] = "memory-limit";
-      g_value_init (&values[n], G_TYPE_UINT64);
-      g_value_set_uint64 (&values[n++], self->memory_limit);
-    }
+    g_value_set_uint64 (add_property (&properties, "memory-limit", G_TYPE_UINT64), self->memory_limit);
   if (self->metrics != NULL)
-    {
-      names[n] = "statistics";
-      g_value_init (&values[n], G_TYPE_BOOLEAN);
-      g_value_set_boolean (&values[n++], TRUE);
-    }
-  pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, n, names, values));
-  for (guint i = 0; i < n; i++)
-    g_value_unset (&values[i]);
+    g_value_set_boolean (add_property (&properties, "statistics", G_TYPE_BOOLEAN), TRUE);
+  add_remote (&properties, self);
+  pool = POOL_MANAGER (g_object_new_with_properties (POOL_TYPE_MANAGER, properties.n, properties.names,
+                                                     properties.values));
+  for (guint i = 0; i < properties.n; i++)
+    g_value_unset (&properties.values[i]);
   return pool;
 }
 

@@ -27,6 +27,14 @@ typedef struct
   char *joblog;
   char *trace;
   char *metrics;
+  char *endpoint;
+  char *launcher;
+  char *key_file;
+  char *allowed_keys;
+  char *agent_key_file;
+  char *agent_command;
+  int processes_per_agent;
+  gboolean verbose;
   gboolean null_separated;
   gboolean keep_order;
   gboolean progress;

@@ -10,14 +10,24 @@ import pytest
 import gi
 
 gi.require_version('Pool', '1')
-from gi.repository import Pool  # noqa: E402
+from gi.repository import GLib, Pool  # noqa: E402
 
 PROCESSES = ['fork', 'forkserver', 'spawn']
+
+
+def has_zmq():
+    try:
+        Pool.describe_backend('zmq')
+    except GLib.Error:
+        return False
+    return True
 
 
 def make(kind, processes=2, *args, **options):
     if kind == 'threads':
         return Pool.ThreadPool(processes, *args, **options)
+    if kind == 'zmq':
+        return Pool.Pool(processes, *args, backend='zmq', **options)
     return Pool.Pool(processes, *args, start_method=kind, **options)
 
 

@@ -73,6 +73,21 @@ class Argument:
         self.mapping = None
 
 
+class Plain:
+    """As Argument, of a call without buffers."""
+
+    buffers = None
+
+    def __init__(self, view):
+        self.head = view
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 def send_reply(task, parts):
     """Writes a reply to where the program will look at it."""
     address = task.reserve_reply_address(parts.size)

@@ -143,6 +143,24 @@ def _seconds(name, value):
     return float(value)
 
 
+#: What ``cluster`` may be.
+_CLUSTERS = ("'local', 'slurm', 'slurm:OPTIONS', 'ssh:HOST,…', 'command:TEMPLATE', 'none', or an endpoint such as "
+             "'tcp://*:5555' for agents that come by themselves")
+
+
+def _map_cluster(cluster):
+    """The properties of the library that a ``cluster`` stands for."""
+    if cluster is None:
+        return {}
+    if isinstance(cluster, str):
+        kind, colon, rest = cluster.partition(':')
+        if rest.startswith('//') and kind in ('tcp', 'ipc'):
+            return {'endpoint': cluster, 'launcher': 'none'}
+        if cluster in ('local', 'slurm', 'none') or kind in ('slurm', 'ssh', 'command') and rest:
+            return {'launcher': cluster}
+    raise ValueError(f'there is no cluster {cluster!r}; there are {_CLUSTERS}')
+
+
 class Pool:
     """A pool of worker processes, in place of ``multiprocessing.Pool`` and ``billiard.Pool``.
 
@@ -169,6 +187,8 @@ class Pool:
     _last_function = None
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
     _all_up = False  # whether all workers were, once
+    _runs_again = False  # whether calls that raise are
+    _attempts = 1  # how often a call that raises is run in all
     _log_marker = None  # with loggers: see logs.flush()
     _submitting = 0  # calls that are on their way, while their results are looked for by number
 
@@ -203,6 +223,8 @@ class Pool:
         self._threads = threads
         self._loggers = [logs.check(logger) for logger in loggers]
 
+        if self._runs_again:
+            self._attempts = max(max_retries, 1)
         options = dict(
             processes=processes,
             max_tasks_per_child=maxtasksperchild or 0,
@@ -228,6 +250,7 @@ class Pool:
         if on_timeout_set is not None or on_timeout_cancel is not None or synack and self._tells_acks:
             options['report_tasks'] = True
         options.update(self._map_options(cluster, master_sock_type, backend_options))
+        self._has_endpoint = options.get('endpoint') is not None
         self._native = self._make_native(options)
         self._connect_hooks(on_process_up, on_process_down, on_process_exit, on_timeout_set, on_timeout_cancel,
                             synack and self._tells_acks)
@@ -245,10 +268,20 @@ class Pool:
 
     def _map_options(self, cluster, master_sock_type, backend_options):
         """``cluster`` and ``master_sock_type`` mean something to remote backends only."""
-        if cluster is not None or master_sock_type != 'w':
-            raise ValueError(f'cluster and master_sock_type say where remote workers are; those of the backend '
-                             f'{self._backend!r} are on this machine')
-        return backend_options
+        if not spawning.is_remote(self._backend):
+            if cluster is not None or master_sock_type != 'w':
+                raise ValueError(f'cluster and master_sock_type say where remote workers are; those of the backend '
+                                 f'{self._backend!r} are on this machine')
+            return backend_options
+        if master_sock_type not in ('r', 'w'):
+            raise ValueError(f"master_sock_type is 'r' or 'w', not {master_sock_type!r}")
+        options = {name: os.fspath(value) if isinstance(value, os.PathLike) else value
+                   for name, value in backend_options.items()}
+        for name, value in _map_cluster(cluster).items():
+            if options.get(name) not in (None, value):
+                raise ValueError(f'cluster={cluster!r} means {name}={value!r}, and {name}={options[name]!r} was given')
+            options[name] = value
+        return options
 
     def _make_native(self, options):
         try:
@@ -292,11 +325,15 @@ class Pool:
                 self._native.register_bytes(worker.START_NAME, start)
                 self._native.set_initializer(worker.START_NAME, None)
         else:
-            self._start_method = spawning.choose_method(start_method, self._ctx)
+            remote = spawning.is_remote(self._backend)
+            if remote:
+                self._start_method = spawning.choose_remote_method(self._backend, start_method, self._ctx)
+            else:
+                self._start_method = spawning.choose_method(start_method, self._ctx)
             self._calls = ProcessCalls(self._start_method != 'fork' and spawning.hides_main())
             logs.connect(self._native, self._loggers)
             inherited = spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
-                                         logs.describe(self._loggers))
+                                         logs.describe(self._loggers), remote, self._attempts)
         try:
             with spawning.inheritable(inherited):
                 self._native.start()
@@ -339,6 +376,8 @@ class Pool:
                 max_retries is not None or waitforslot is not None or correlation_id is not None):
             options = self._make_options(result, accept_callback, timeout_callback, waitforslot, soft_timeout, timeout,
                                          correlation_id, priority, max_retries)
+        if self._runs_again and max_retries is not None:
+            func = worker.Attempts(func, max_retries)
         calls = self._calls
         try:
             message, result._call = calls.encode(self._function(func), pickling.CALL, (args, kwds))
@@ -634,18 +673,32 @@ class Pool:
     def _up(self, seconds=10):
         """The workers, when all that are coming up are there."""
         deadline = time.monotonic() + seconds
+        # how many agents bring that come by themselves, nobody knows
+        expected = 1 if self._comes_by_itself else self._processes
         while True:
             infos = self._native.get_workers()
-            if len(infos) >= self._processes:
+            if len(infos) >= expected:
                 self._all_up = True
             elif not self._threads and not self._all_up and self._state == RUN:
                 # nobody else takes notice of those that have come up
                 self._native.maintain_pool()
             replaced = self._threads and self._native.props.replace_workers
-            if self._all_up and (len(infos) >= self._processes or not replaced) or self._state != RUN or \
+            if self._all_up and (len(infos) >= expected or not replaced) or self._state != RUN or \
                     time.monotonic() > deadline:
                 return infos
             time.sleep(0.002)
+
+    @property
+    def _comes_by_itself(self):
+        if not spawning.is_remote(self._backend):
+            return False
+        launcher = self._native.props.launcher
+        return launcher == 'none' or launcher is None and self._has_endpoint
+
+    @property
+    def endpoint(self):
+        """Where agents connect to the pool: an address for ``pool worker --connect``. None if all workers are made here."""
+        return self._native.props.endpoint
 
     @property
     def _pool(self):
@@ -722,6 +775,8 @@ class Pool:
         """
         kept, self._sentinels = self._sentinels, {}
         for info in self._native.get_workers():
+            if info.get_host() not in (None, '', GLib.get_host_name()):
+                continue
             key = info.get_id(), info.get_pid()
             try:
                 self._sentinels[key] = kept.get(key) or _Sentinel(os.pidfd_open(info.get_pid()))
@@ -751,7 +806,16 @@ class ThreadPool(Pool):
 
 
 class ZPool(Pool):
-    """Fiber's pool. A task of a worker that dies fails."""
+    """Fiber's pool: its workers are made by agents, on this machine or on others, which are reached by ZeroMQ.
+
+    A task of a worker that dies fails. ``cluster`` says where agents are: None or ``'local'``: on this machine;
+    ``'ssh:HOST,…'``, ``'slurm'``, ``'command:TEMPLATE'``: they are started there; ``'tcp://*:5555'`` or another endpoint:
+    they come by themselves, by ``pool worker --connect``. ``master_sock_type``, ``'r'`` or ``'w'``, is there for fiber's sake, and
+    without effect. Further keywords are those of :class:`Pool`, and ``endpoint``, ``launcher``, ``key_file``,
+    ``allowed_keys``, ``agent_key_file``, ``agent_command``, ``processes_per_agent``, ``heartbeat``: see ``Pool.native.Manager``.
+
+    Raises ValueError if the backend is not installed, or the cluster makes no sense.
+    """
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, cluster=None,
                  master_sock_type='w', **options):
@@ -763,9 +827,21 @@ class ZPool(Pool):
 
 
 class ResilientZPool(ZPool):
-    """Fiber's pool that runs tasks again that a worker took with it, and that raised."""
+    """Fiber's pool that runs tasks again that a worker took with it, and that raised.
+
+    A task is run up to ``max_retries`` times in all (default: 3); then its caller gets WorkerLostError, or the last
+    exception that it raised. Items of a map are tasks of their own. What raised is run again at once, by the same worker, on
+    arguments that are loaded anew; time limits hold for all its runs together. What ends by SoftTimeLimitExceeded, or by what is
+    no Exception (KeyboardInterrupt, SystemExit), is not run again.
+    """
+
+    _runs_again = True
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, cluster=None, **options):
+        if 'master_sock_type' in options:
+            raise TypeError("ResilientZPool() got an unexpected keyword argument 'master_sock_type'")
+        if options.get('backend') == 'threads':
+            raise ValueError('the tasks of a ResilientZPool are run by processes, not by threads')
         options.setdefault('resilient', True)
         super().__init__(1 if processes is None else processes, initializer, initargs, maxtasksperchild, cluster,
                          **options)

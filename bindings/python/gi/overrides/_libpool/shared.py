@@ -18,6 +18,12 @@ _lock = threading.Lock()
 _KEPT = 16
 _values = collections.OrderedDict()
 
+try:
+    with open('/proc/sys/kernel/random/boot_id') as _file:
+        _MACHINE = _file.read(8)
+except OSError:
+    _MACHINE = ''
+
 _F_ADD_SEALS = 1033
 _SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8  # sealing, shrinking, growing, writing
 
@@ -33,7 +39,7 @@ class Shared:
         parts = pickling.Parts(*pickling.encode_anything(value))
         self.value = value
         self.size = parts.size
-        self._key = os.getpid(), next(_numbers)
+        self._key = os.getpid(), next(_numbers), _MACHINE
         self._fd = os.memfd_create('libpool-shared', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._fd, self.size)
@@ -92,6 +98,8 @@ def _open(key, fd, size):
         if key in _values:
             _values.move_to_end(key)
             return _values[key]
+    if key[2] != _MACHINE:
+        raise ValueError('a shared value cannot be mapped on another machine: send it as it is')
     path = f'/proc/{key[0]}/fd/{fd}'
     try:
         own = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -21,6 +21,8 @@ from . import worker
 from .native import native
 
 METHODS = ('fork', 'forkserver', 'spawn')
+#: backends whose workers are children of this program, or its threads
+_LOCAL_BACKENDS = ('fork', 'threads')
 _PREFIXES = {'fork': 'Fork', 'forkserver': 'ForkServer', 'spawn': 'Spawn'}
 
 #: threads of GLib that hold its locks now and then; in a child of a fork nobody would release them
@@ -43,6 +45,25 @@ def choose_method(start_method=None, context=None):
     if method == 'fork' and has_other_threads():
         return 'forkserver'
     return method
+
+
+def is_remote(backend):
+    """Whether agents make the workers of this backend: they may be on other machines."""
+    return backend not in _LOCAL_BACKENDS
+
+
+def choose_remote_method(backend, start_method=None, context=None):
+    """The start method of a new pool with agents, which are no children of this program.
+
+    ``fork`` may be the habit of a context, and becomes ``forkserver``; it is refused if it was asked for.
+    """
+    if start_method == 'fork':
+        raise ValueError(f'workers of the backend {backend!r} are not forked from this program: the start methods are '
+                         f'forkserver and spawn')
+    if start_method is None and context is None:
+        return 'spawn' if multiprocessing.get_start_method() == 'spawn' else 'forkserver'
+    method = choose_method(start_method, context)
+    return 'forkserver' if method == 'fork' else method
 
 
 def has_other_threads():
@@ -101,7 +122,8 @@ def _dump_by_value(parts):
 
 
 def _dump_start(start, inheritance):
-    parts = start.prefix, start.initializer, start.initargs, start.loggers
+    parts = start.prefix, start.initializer, start.initargs, start.loggers, start.attempts
+    # nothing is inherited by what an agent makes: locks and queues say that they cannot be sent
     multiprocessing.context.set_spawning_popen(inheritance)
     try:
         if hides_main():
@@ -124,12 +146,12 @@ def _register_calls(manager):
     manager.props.keep_descriptors = True
 
 
-def prepare(manager, method, initializer, initargs, loggers):
+def prepare(manager, method, initializer, initargs, loggers, remote=False, attempts=1):
     """Tells a new pool of processes how its workers are made, and what each begins with.
 
     Returns the descriptors that those that are fresh interpreters are to inherit.
     """
-    start = worker.Start(_PREFIXES[method], initializer, initargs, loggers)
+    start = worker.Start(_PREFIXES[method], initializer, initargs, loggers, attempts)
     manager.props.start_method = getattr(native.StartMethod, method.upper())
     _register_calls(manager)
     inheritance = _Inheritance()
@@ -138,7 +160,10 @@ def prepare(manager, method, initializer, initargs, loggers):
         manager.set_fork_func(worker.fork_function)
         manager.set_initializer(worker.START_NAME, None)
     else:
-        data = GLib.Bytes.new(_dump_start(start, inheritance))
+        # an agent may have a command of its own for its workers: then they hear only now what program theirs is
+        program = _describe_program() if remote else None
+        parts = _dump_start(start, None if remote else inheritance)
+        data = GLib.Bytes.new(pickle.dumps((program, parts), pickle.HIGHEST_PROTOCOL))
         value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
         manager.props.worker_command = _worker_command()
         manager.register_bytes(worker.START_NAME, _start_from_bytes)
@@ -189,27 +214,68 @@ def _worker_command():
     return [executable, *multiprocessing.util._args_from_interpreter_flags(), '-c', code, json.dumps(data)]
 
 
+_is_prepared = False
+
+
+def _prepare_program(data):
+    """This interpreter gets what the program of the pool has: its path, its directory, its main module."""
+    global _is_prepared
+
+    # another machine need not have all of that
+    if not os.path.isdir(data.get('dir', '')):
+        data.pop('dir', None)
+    if not os.path.isfile(data.get('init_main_from_path', '')):
+        data.pop('init_main_from_path', None)
+    process = multiprocessing.process.current_process()
+    process._inheriting = True
+    try:
+        multiprocessing.spawn.prepare(data)
+    finally:
+        del process._inheriting
+    _is_prepared = True
+
+
+def _prepare_late(data):
+    """The same in a worker that was started by a command of its agent's own, whose path comes first."""
+    path = [*sys.path, *(folder for folder in data['sys_path'] if folder not in sys.path and os.path.exists(folder))]
+    try:
+        _prepare_program({**data, 'sys_path': path})
+    except BaseException as error:
+        worker.fail_to_begin('the main module cannot be imported:', error)
+
+
 def _start_from_bytes(task, data, *_):
-    return worker.Start(*pickle.loads(bytes(data)))(task, b'')
+    program, parts = pickle.loads(bytes(data))
+    if program is not None and not _is_prepared:
+        _prepare_late(program)
+    return worker.Start(*pickle.loads(parts))(task, b'')
 
 
 def main():
-    """The life of an interpreter that was started to be a worker, or to fork workers."""
-    data, arguments = json.loads(sys.argv[1]), sys.argv[2:]
+    """The life of an interpreter that a pool or an agent has started by what _worker_command() says."""
+    run(json.loads(sys.argv[1]), sys.argv[2:])
+
+
+def run(data, arguments):
+    """The life of an interpreter that was started to be a worker, or to fork workers.
+
+    ``data``: of the program of the pool; None where it comes with the first order.
+    """
     status = 1
     try:
-        process = multiprocessing.process.current_process()
-        process._inheriting = True
-        try:
-            multiprocessing.spawn.prepare(data)
-        finally:
-            del process._inheriting
+        if data is not None:
+            _prepare_program(data)
         manager = native.Manager()
         _register_calls(manager)
         manager.register_bytes(worker.START_NAME, _start_from_bytes)
         manager.set_fork_func(worker.fork_function)
-        status = manager.run_worker(arguments)
+        try:
+            status = manager.run_worker(arguments)
+        except GLib.Error as error:
+            sys.exit(f'{sys.argv[0]}: {error.message}')
         worker.end_in_order()
+    except SystemExit as error:
+        print(error, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

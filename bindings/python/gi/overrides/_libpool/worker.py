@@ -39,6 +39,8 @@ class _State(threading.local):
 
 
 _state = _State()
+#: how often a call that raises is run in all
+_attempts = 1
 
 
 def current_task():
@@ -49,16 +51,20 @@ def current_task():
     return _state.task if _state.busy else None
 
 
+def _call(kind, function, arguments):
+    if kind == pickling.ITEM:
+        return function(arguments)
+    if kind == pickling.CALL:
+        return function(*arguments[0], **arguments[1])
+    return function(*arguments)
+
+
 def execute(kind, function, arguments):
     """Runs a call; returns its reply, bytes or Parts."""
     _state.running = True
     try:
-        if kind == pickling.ITEM:
-            value = function(arguments)
-        elif kind == pickling.CALL:
-            value = function(*arguments[0], **arguments[1])
-        elif kind == pickling.STAR:
-            value = function(*arguments)
+        if kind < pickling.CHUNK:
+            value = _call(kind, function, arguments)
         else:
             value, failures = run_items(function, arguments, kind == pickling.STAR_CHUNK, _reply_exception)
     except BaseException as error:
@@ -132,6 +138,86 @@ def _reply(task, reply):
         blocks.send_reply(task, reply)
 
 
+class Attempts:
+    """A function that is run so often in all if it raises, in place of what the pool says."""
+
+    __slots__ = ('function', 'number')
+
+    def __init__(self, function, number):
+        self.function = function
+        self.number = number
+
+    def __call__(self, *args, **kwds):
+        return self.function(*args, **kwds)
+
+
+def _describe_failure(error):
+    """The reply for an exception, and whether what raised it may be run again: not if it was to end."""
+    again = isinstance(error, Exception) and not isinstance(error, SoftTimeLimitExceeded)
+    return _reply_exception(error), again
+
+
+class _Rounds:
+    """A call that is run again as long as it raises; of a chunk, those items that do.
+
+    Each time its arguments are loaded anew: what raised may have changed them.
+    """
+
+    def __init__(self):
+        self.limit = _attempts
+        self.values = self.failures = self.open = None
+
+    def run(self, head, buffers):
+        """Returns the reply, and whether it is worth another round."""
+        try:
+            kind, function, arguments = pickling.decode_call(head, buffers)
+        except BaseException as error:
+            return _reply_exception(error), False
+        if type(function) is Attempts:
+            self.limit, function = function.number, function.function
+        _state.running = True
+        try:
+            if kind >= pickling.CHUNK:
+                self._run_items(function, arguments, kind == pickling.STAR_CHUNK)
+            else:
+                value = _call(kind, function, arguments)
+        except BaseException as error:
+            _state.running = False
+            return _describe_failure(error)
+        _state.running = False
+        if kind >= pickling.CHUNK:
+            return pickling.encode_chunk(self.values, self.failures), len(self.open) > 0
+        return pickling.encode_value(value), False
+
+    def _run_items(self, function, items, star):
+        if self.open is None:
+            self.open, self.values, self.failures = range(len(items)), [None] * len(items), {}
+        values, failures = run_items(function, [items[index] for index in self.open], star, _describe_failure)
+        left = []
+        for i, index in enumerate(self.open):
+            self.values[index] = values[i]
+            self.failures.pop(index, None)
+            if i in failures:
+                self.failures[index], again = failures[i]
+                if again:
+                    left.append(index)
+        self.open = left
+
+
+def _run_again(task, view):
+    """As run_call() goes on, in a pool that runs calls again that raise. Workers that were lost count, too."""
+    rounds = _Rounds()
+    n = max(task.get_attempt(), 1)
+    while True:
+        with blocks.Argument(task, view) if view[0] == pickling.LARGE else blocks.Plain(view) as argument:
+            reply, again = rounds.run(argument.head, argument.buffers)
+            if not again or n >= rounds.limit:
+                _reply(task, reply)
+                break
+        n += 1
+    flush()
+
+
 def run_call(task, address, size, *_):
     """A call, whose bytes lie there."""
     state = _state
@@ -139,7 +225,9 @@ def run_call(task, address, size, *_):
     state.busy = True
     try:
         view = blocks.look(address, size)
-        if view[0] != pickling.LARGE:
+        if _attempts > 1:
+            _run_again(task, view)
+        elif view[0] != pickling.LARGE:
             _reply(task, _run(view))
         else:
             # what is replied may be part of the argument
@@ -187,13 +275,17 @@ class ThreadStart:
 class Start:
     """How a worker process begins: libpool calls it in each, before any call."""
 
-    def __init__(self, prefix, initializer, initargs, loggers):
+    def __init__(self, prefix, initializer, initargs, loggers, attempts=1):
         self.prefix = prefix
+        self.attempts = attempts
         self.initializer = initializer
         self.initargs = initargs
         self.loggers = loggers
 
     def __call__(self, task, data, *_):
+        global _attempts
+
+        _attempts = self.attempts
         signal.signal(signal.SIGUSR1, _on_soft_timeout)
         # what the program handles is the program's; a task that is interrupted is
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -217,10 +309,14 @@ def run_initializer(initializer, initargs):
     try:
         initializer(*shared.values_of(initargs))
     except BaseException as error:
-        traceback.print_exc()
-        flush()
-        line = ''.join(traceback.format_exception_only(type(error), error)).strip()
-        raise GLib.Error(f'the initializer raised {line}', POOL_DOMAIN, int(native.Error.REMOTE)) from None
+        fail_to_begin('the initializer raised', error)
+
+
+def fail_to_begin(what, error):
+    traceback.print_exception(error)
+    flush()
+    line = ''.join(traceback.format_exception_only(type(error), error)).strip()
+    raise GLib.Error(f'{what} {line}', POOL_DOMAIN, int(native.Error.REMOTE)) from None
 
 
 def fork_function(*_):
