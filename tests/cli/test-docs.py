@@ -11,7 +11,9 @@ from clitest import BACKENDS, POOL, SOURCE, Skip, main, run, test
 
 COMMANDS = ['backends', 'exec', 'map', 'tasks']
 # where there is ZeroMQ
-OPTIONAL = {'keygen': {'--force', '--print-public'}}
+OPTIONAL = {'keygen': {'--force', '--print-public'},
+            'worker': {'--connect', '--processes', '--server-key', '--key-file', '--tag', '--retry', '--stay',
+                       '--accept-command', '--verbose'}}
 
 
 def find_optional():
