@@ -188,6 +188,8 @@ typedef struct
   guint item;           /* the item of a batch that it was in */
   gboolean abandoned;   /* it is still there: another report comes when it is not; its pool does not wait for that */
   gboolean may_deliver; /* results of it may still be on their way */
+  gboolean is_foreign;  /* it came by itself, and is not for the pool to replace */
+  gboolean is_another;  /* that are gone together with one that was told before: as one death of all */
 } PoolBackendExit;
 
 /* What is known of a worker that is up. */

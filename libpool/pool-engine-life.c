@@ -264,18 +264,18 @@ do_without_worker (PoolEngine *self, const char *how)
 
 /* @counts: it was not the pool that ended it */
 static void
-replace_worker (PoolEngine *self, gboolean counts, const char *how)
+replace_worker (PoolEngine *self, const PoolBackendExit *exit, gboolean counts, const char *how)
 {
   g_autoptr (GError) error = NULL;
 
   if (self->stopping || self->state > POOL_STATE_CLOSE)
     return;
-  if (counts && self->settings.leave_dead)
+  if (counts && self->settings.leave_dead && !exit->is_foreign)
     {
       do_without_worker (self, how);
       return;
     }
-  if (!counts || restart_allowed (self))
+  if (!counts || exit->is_foreign || exit->is_another || restart_allowed (self))
     {
       pool_engine_fill_up_locked (self);
       return;
@@ -396,7 +396,7 @@ pool_engine_worker_down (PoolEngine *self, const PoolBackendExit *report)
                         exit.reason == POOL_DOWN_REASON_OUT_OF_MEMORY;
 
       self->n_bad_exits += counts;
-      replace_worker (self, counts, how);
+      replace_worker (self, &exit, counts, how);
     }
   pool_engine_replace_stale_locked (self);
   pool_engine_wake_locked (self, NULL);

@@ -165,7 +165,7 @@ tell_stranger (PoolRemoteBackend *self, guint peer, PoolWireType type, const cha
 /* --- they go --- */
 
 static void
-report_down (PoolRemoteAgent *agent, PoolRemoteWorker *worker, const char *how)
+report_down (PoolRemoteAgent *agent, PoolRemoteWorker *worker, gboolean is_first, const char *how)
 {
   PoolRemoteBackend *self = agent->backend;
   g_autoptr (GError) error = g_error_new_literal (POOL_ERROR, POOL_ERROR_WORKER_LOST, how);
@@ -174,7 +174,9 @@ report_down (PoolRemoteAgent *agent, PoolRemoteWorker *worker, const char *how)
                                  .exit_code = -1,
                                  .error = error,
                                  .handle = worker->handle,
-                                 .item = worker->item };
+                                 .item = worker->item,
+                                 .is_foreign = !agent->is_launched,
+                                 .is_another = !is_first };
 
   self->workers->pdata[worker->id] = NULL;
   pool_backend_worker_down (POOL_BACKEND (self), &exit);
@@ -222,7 +224,7 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
     blame (agent, link->data, &tasks);
   pool_remote_agent_return_tasks (agent, &tasks, whole);
   for (GList *link = workers; link != NULL; link = link->next)
-    report_down (agent, link->data, whole);
+    report_down (agent, link->data, link == workers, whole);
   g_hash_table_steal_all (agent->workers);
   g_list_free_full (g_steal_pointer (&workers), g_free);
   if (agent->is_launched && !agent->has_left)
@@ -491,14 +493,16 @@ void
 pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *const *parts, guint n_parts)
 {
   PoolRemoteAgent *agent = find_agent (self, peer);
+  g_autoptr (GError) error = NULL;
   PoolWireReader reader;
   PoolWireRecord record;
   const guint8 *data;
   GBytes *bytes;
 
-  if (!pool_wire_parse (&reader, parts, n_parts, TRUE, NULL))
+  if (!pool_wire_parse (&reader, parts, n_parts, TRUE, &error))
     {
       pool_remote_backend_add_refused (self, 1);
+      g_debug ("what is no message, of peer %u: %s", peer, error->message);
       if (agent != NULL)
         pool_remote_agent_lose (agent, "it sent what is no message, and was cut off");
       return;

@@ -181,20 +181,42 @@ get_parent (int pid)
 
 /* A pool that nobody looks after does not hear of deaths, and the pid may be somebody else's by now. */
 static gboolean
-signal_worker (int pid, int signum)
+signal_descendant (int pid, gboolean is_agent, int signum)
 {
   int fd = syscall (SYS_pidfd_open, pid, 0), ancestor = pid;
   gboolean sent = FALSE;
 
   if (fd < 0)
     return FALSE;
-  for (guint i = 0; i < 3 && ancestor > 1 && ancestor != getpid (); i++)
+  /* with agents: of this program, the agent, its zygote */
+  for (guint i = 0; i < 4 && ancestor > 1 && ancestor != getpid (); i++)
     ancestor = get_parent (ancestor);
-  /* the zygote, or the copy of this program, or a stranger */
-  if (ancestor == getpid () && get_parent (pid) != getpid ())
+  /* the zygote, or the copy of this program, or a stranger; but an agent is a child of this program */
+  if (ancestor == getpid () && (is_agent || get_parent (pid) != getpid ()))
     sent = syscall (SYS_pidfd_send_signal, fd, signum, NULL, 0) == 0;
   close (fd);
   return sent;
+}
+
+static gboolean
+signal_worker (int pid, int signum)
+{
+  return signal_descendant (pid, FALSE, signum);
+}
+
+/* The agent that a worker is of, or 0. */
+static int
+find_agent (int pid)
+{
+  for (guint i = 0; i < 4 && pid > 1; i++)
+    {
+      int parent = get_parent (pid);
+
+      if (parent == getpid ())
+        return pid;
+      pid = parent;
+    }
+  return 0;
 }
 
 static int
@@ -232,6 +254,35 @@ kill_all (Faults *self, PoolManager *manager)
 }
 
 static void
+fault_agent (Faults *self, PoolManager *manager, int signum)
+{
+  int pid = nemesis_has_agents ? find_agent (choose_worker (self, manager)) : 0;
+
+  if (pid == 0 || !signal_descendant (pid, TRUE, signum))
+    return;
+  nemesis_note (NEMESIS_FAULTS, "signal %d to agent %d", signum, pid);
+  if (signum == SIGSTOP)
+    g_array_append_val (self->stopped, pid);
+  nemesis_n_stops += signum == SIGSTOP;
+  nemesis_n_kills += signum != SIGSTOP;
+}
+
+static void
+kill_agent (Faults *self, PoolManager *manager)
+{
+  /* it drains at SIGUSR1, and at the second SIGTERM it does not */
+  static const int signals[] = { SIGKILL, SIGTERM, SIGUSR1, SIGSEGV };
+
+  fault_agent (self, manager, signals[g_rand_int_range (self->rand, 0, G_N_ELEMENTS (signals))]);
+}
+
+static void
+stop_agent (Faults *self, PoolManager *manager)
+{
+  fault_agent (self, manager, SIGSTOP);
+}
+
+static void
 stop_one (Faults *self, PoolManager *manager)
 {
   int pid = choose_worker (self, manager);
@@ -252,7 +303,7 @@ continue_one (Faults *self, PoolManager *manager)
   if (self->stopped->len == 0)
     return;
   i = g_rand_int_range (self->rand, 0, self->stopped->len);
-  signal_worker (g_array_index (self->stopped, int, i), SIGCONT);
+  signal_descendant (g_array_index (self->stopped, int, i), nemesis_has_agents, SIGCONT);
   nemesis_note (NEMESIS_FAULTS, "continued %d", g_array_index (self->stopped, int, i));
   g_array_remove_index_fast (self->stopped, i);
 }
@@ -267,6 +318,8 @@ static const struct
   { "kill-all", 1, kill_all },
   { "stop", 3, stop_one },
   { "continue", 6, continue_one },
+  { "kill-agent", 2, kill_agent },
+  { "stop-agent", 1, stop_agent },
 };
 
 static void

@@ -5,12 +5,12 @@
 #include <sys/prctl.h>
 
 NemesisOptions nemesis_options = { .seconds = 8, .seed = -1 };
-gboolean nemesis_isolates, nemesis_may_start;
+gboolean nemesis_isolates, nemesis_has_agents, nemesis_may_start;
 
 static const GOptionEntry entries[] = {
   { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &nemesis_options.seconds, "How long", "S" },
   { "seed", 0, 0, G_OPTION_ARG_INT64, &nemesis_options.seed, "What the draws start from; else the time", "N" },
-  { "backend", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.backend, "fork (the default) or threads", "NAME" },
+  { "backend", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.backend, "fork (the default), threads or zmq", "NAME" },
   { "start-method", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.method, "fork, forkserver, spawn, or copy", "METHOD" },
   { "processes", 0, 0, G_OPTION_ARG_INT, &nemesis_options.processes, "Workers of each pool; else one to four", "N" },
   { "actors", 0, 0, G_OPTION_ARG_INT, &nemesis_options.actors, "Threads that use the pools; else one to three", "N" },
@@ -240,6 +240,7 @@ set_up (void)
   if (nemesis_options.seed < 0)
     nemesis_options.seed = g_get_real_time () % 1000000;
   nemesis_isolates = !g_str_equal (nemesis_options.backend, "threads");
+  nemesis_has_agents = g_str_equal (nemesis_options.backend, "zmq");
   nemesis_may_start = g_strcmp0 (nemesis_options.method, "fork") != 0;
   nemesis_options.actors = MIN (nemesis_options.actors, 8);
   find_tasks ();

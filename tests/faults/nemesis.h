@@ -122,6 +122,7 @@ typedef struct
 
 extern NemesisOptions nemesis_options;
 extern gboolean nemesis_isolates;  /* workers may be killed */
+extern gboolean nemesis_has_agents; /* workers have agents between them and this program */
 extern gboolean nemesis_may_start; /* pools may be started while there are threads */
 
 /* Who does something, in the history; others have their actor's number. */

@@ -7,10 +7,11 @@
 #include "libpool/pool-log-private.h"
 #include "libpool/pool-packed-private.h"
 #include "libpool/pool-value-private.h"
+#include "libpool/pool-wire-private.h"
 
 /*
- * Whatever reads bytes that a worker, a peer or a caller can make up: batches, values, errors, log records. Nothing but the bytes is
- * read, what is accepted holds what it promises, and what is refused is refused with POOL_ERROR_PROTOCOL.
+ * Whatever reads bytes that a worker, a peer or a caller can make up: batches, values, errors, log records, messages of agents and of
+ * their pools. Nothing but the bytes is read, what is accepted holds what it promises, and what is refused is refused with POOL_ERROR_PROTOCOL.
  */
 
 static void
@@ -151,6 +152,73 @@ check_log_record (const guint8 *data, gsize size)
   g_free ((gpointer) record.fields);
 }
 
+/* Data lie within the head or are a part, and nothing in the head was overlooked. */
+static void
+check_records (PoolWireReader *reader, GBytes *const *parts, guint n_parts, gboolean from_agent)
+{
+  gsize size, used = POOL_WIRE_HEAD;
+  const guint8 *head = g_bytes_get_data (parts[0], &size), *data;
+  guint32 left = reader->n_records;
+  PoolWireRecord record;
+  GBytes *bytes;
+
+  while (pool_wire_next (reader, &record, &data, &bytes))
+    {
+      left--;
+      used += POOL_WIRE_RECORD;
+      g_assert_cmpuint (record.type, !=, POOL_WIRE_NONE);
+      g_assert_cmpuint (record.type, <=, POOL_WIRE_LAST);
+      g_assert_true (record.type == POOL_WIRE_PING || (record.type <= POOL_WIRE_BYE) == from_agent);
+      g_assert_cmpuint (record.part, <, n_parts);
+      g_assert_true (bytes == parts[record.part]);
+      if (record.part > 0)
+        {
+          g_assert_cmpuint (record.size, ==, g_bytes_get_size (bytes));
+          continue;
+        }
+      g_assert_true (data >= head + POOL_WIRE_HEAD + POOL_WIRE_RECORD && data <= head + size);
+      g_assert_cmpuint (record.size, <=, head + size - data);
+      used += (record.size + 7) & ~(guint64) 7;
+    }
+  g_assert_cmpuint (left, ==, 0);
+  g_assert_cmpuint (used, ==, size);
+}
+
+static void
+check_message (GBytes *const *parts, guint n_parts, gboolean from_agent)
+{
+  GError *error = NULL;
+  PoolWireReader reader;
+
+  if (!pool_wire_parse (&reader, parts, n_parts, from_agent, &error))
+    {
+      check_refused (error);
+      return;
+    }
+  g_assert_no_error (error);
+  check_records (&reader, parts, n_parts, from_agent);
+}
+
+/* As a head alone; and where it has parts, cut into that many at its end, of the size that its last byte tells. */
+static void
+check_wire (const guint8 *data, gsize size)
+{
+  g_autoptr (GPtrArray) parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  gsize n_parts = size >= POOL_WIRE_HEAD ? data[20] % 8 : 0, each = size > 0 ? data[size - 1] % 64 : 0;
+
+  g_ptr_array_add (parts, g_bytes_new (data, size));
+  for (guint from_agent = 0; from_agent < 2; from_agent++)
+    check_message ((GBytes *const *) parts->pdata, 1, from_agent);
+  if (n_parts == 0 || n_parts * each > size)
+    return;
+  g_ptr_array_set_size (parts, 0);
+  g_ptr_array_add (parts, g_bytes_new (data, size - n_parts * each));
+  for (gsize i = n_parts; i > 0; i--)
+    g_ptr_array_add (parts, g_bytes_new (data + size - i * each, each));
+  for (guint from_agent = 0; from_agent < 2; from_agent++)
+    check_message ((GBytes *const *) parts->pdata, parts->len, from_agent);
+}
+
 int
 LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
@@ -158,5 +226,6 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
   check_value (data, size);
   check_error (data, size);
   check_log_record (data, size);
+  check_wire (data, size);
   return 0;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes the inputs that fuzzing begins with: batches, values and errors, good ones and such as are nearly good.
+"""Writes the inputs that fuzzing begins with: batches, values, errors and messages, good ones and such as are nearly good.
 
     make-corpus.py DIRECTORY
 """
@@ -104,12 +104,53 @@ RECORDS = {
 }
 
 
+def said(kind, data=b'', part=0, size=None, worker=1, handle=1 << 33):
+    """A record of a message between a pool and an agent."""
+    size = len(data) if size is None else size
+    return struct.pack('<HHIQQIIIIqQ', kind, part, worker, handle, 7, 1, 0, 1, 0, 1000, size) + data + bytes(-len(data) % 8)
+
+
+def message(records, parts=b'', n_parts=0, magic=b'LPW1', n=None, session=1 << 32):
+    n = len(records) if n is None else n
+    return magic + struct.pack('<IQII', 3, session, n, n_parts) + b''.join(records) + parts
+
+
+FROM_AGENT = ('hello', 'up', 'down', 'result', 'state', 'was-split', 'log', 'output', 'draining', 'bye')
+FROM_POOL = ('welcome', 'refused', 'reset', 'function', 'task', 'cancel', 'split', 'notify', 'answer', 'doom', 'kill', 'retire',
+             'add', 'take-output', 'stop', 'ping')
+WITH_DATA = {'hello': b'\0a{sv}', 'welcome': b'\0a{sv}', 'down': value(b'\0' * 44, '(uiittday)'), 'result': value(b'\1\0\0\0', 'i'),
+             'log': record(FIELDS), 'output': b'out and err', 'refused': b'why', 'function': b'module.task\0digest\0',
+             'task': value(struct.pack('<q', 5), '(x)')}
+MESSAGES = {f'wire-{name}': message([said(kind, WITH_DATA.get(name, b''))])
+            for kind, name in enumerate(FROM_AGENT + FROM_POOL, 1)}
+MESSAGES |= {
+    'wire-none': message([]),
+    'wire-agent-all': message([said(kind, b'x' * kind) for kind in range(1, 11)]),
+    'wire-pool-all': message([said(kind, b'x' * kind) for kind in range(11, 27)]),
+    # the last byte tells how long parts are: see check_wire() in fuzz-parse.c
+    'wire-part': message([said(4, part=1, size=24)], b'\x18' * 24, 1),
+    'wire-parts': message([said(15, part=2, size=16), said(15, part=1, size=16)], b'\x10' * 32, 2),
+    'wire-part-missing': message([said(4, part=9, size=24)], b'\x18' * 24, 1),
+    'wire-both-sides': message([said(2), said(15)]),
+    'wire-bad-magic': message([said(2)], magic=b'LPW2'),
+    'wire-too-many': message([said(2)], n=2),
+    'wire-huge-number': message([said(2)], n=0xffffffff),
+    'wire-too-few': message([said(2), said(2)], n=1),
+    'wire-no-type': message([said(0)]),
+    'wire-type-beyond': message([said(27)]),
+    'wire-data-beyond': message([said(4, b'12345678', size=9)]),
+    'wire-data-huge': message([said(4, b'12345678', size=(1 << 64) - 1)]),
+    'wire-data-wrap': message([said(4, b'12345678', size=(1 << 64) - 7)]),
+    'wire-short-head': message([])[:23],
+}
+
+
 def main():
     directory = pathlib.Path(sys.argv[1])
     values, errors = list(VALUES.values()), list(ERRORS.values())
     files = {f'value-{name}': data for name, data in VALUES.items()}
     files |= {f'error-{name}': data for name, data in ERRORS.items()}
-    files |= DAMAGED | RECORDS
+    files |= DAMAGED | RECORDS | MESSAGES
     files['batch-none'] = batch([])
     files['batch-empty-items'] = batch([b'', b'', b''])
     files['batch-bytes'] = batch([b'abc', b'', b'defg'])

@@ -16,7 +16,7 @@ typedef struct
   char *backend, *endpoint, *launcher, *kind, *file, *key_file, *allowed_keys, *agent_command;
   int workers, tasks, nap, size, each, retries, progress, nofile, restarts;
   double heartbeat, seconds, wait;
-  gboolean at_most_once, holds, no_loop;
+  gboolean at_most_once, holds, no_loop, no_threads;
 } Options;
 
 static Options options = { .workers = 2, .tasks = 100, .size = 100000, .retries = -1, .restarts = -1, .seconds = 50 };
@@ -42,9 +42,10 @@ static const GOptionEntry entries[] = {
   { "progress", 0, 0, G_OPTION_ARG_INT, &options.progress, "Tell of each N tasks that have ended", "N" },
   { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds, "How long it may take", "SECONDS" },
   { "wait", 0, 0, G_OPTION_ARG_DOUBLE, &options.wait, "Nobody looks after the pool for so long", "SECONDS" },
-  { "hold", 0, 0, G_OPTION_ARG_NONE, &options.holds, "Keep the pool until the input ends", NULL },
+  { "hold", 0, 0, G_OPTION_ARG_NONE, &options.holds, "Keep the pool until the input ends, and do the same again", NULL },
   { "nofile", 0, 0, G_OPTION_ARG_INT, &options.nofile, "RLIMIT_NOFILE", "N" },
   { "without-loop", 0, 0, G_OPTION_ARG_NONE, &options.no_loop, "Wait for results in their order", NULL },
+  { "without-threads", 0, 0, G_OPTION_ARG_NONE, &options.no_threads, "Nobody looks after the pool but who waits", NULL },
   { NULL, 0, 0, 0, NULL, NULL, NULL },
 };
 
@@ -54,7 +55,7 @@ typedef struct
   PoolAsyncResult **results;
   guint *n_ends;
   GMainLoop *loop;
-  guint n_ended;
+  guint n_ended, late;
   gint64 start, last, stall; /* monotonic µs */
   guint n_right, n_wrong, n_open;
   GHashTable *errors; /* text → count */
@@ -74,7 +75,7 @@ make_pool (GError **error)
 {
   g_autoptr (PoolManager) pool =
       g_object_new (POOL_TYPE_MANAGER, "backend", options.backend != NULL ? options.backend : "zmq", "processes",
-                    options.workers, "resilient", !options.at_most_once, NULL);
+                    options.workers, "resilient", !options.at_most_once, "threads", !options.no_threads, NULL);
   const struct
   {
     const char *name, *value;
@@ -202,9 +203,12 @@ judge (Drive *self, guint number, double left)
 }
 
 static gboolean
-give_up (gpointer loop)
+give_up (gpointer data)
 {
-  g_main_loop_quit (loop);
+  Drive *self = data;
+
+  self->late = 0;
+  g_main_loop_quit (self->loop);
   return G_SOURCE_REMOVE;
 }
 
@@ -225,8 +229,11 @@ run_tasks (Drive *self)
   /* while nobody iterated the loop others have told of their ends */
   if (!options.no_loop && self->n_ended < (guint) options.tasks)
     {
-      g_timeout_add (options.seconds * 1000, give_up, self->loop);
+      self->late = g_timeout_add (options.seconds * 1000, give_up, self);
       g_main_loop_run (self->loop);
+      if (self->late != 0)
+        g_source_remove (self->late);
+      self->late = 0;
     }
   for (int i = 0; i < options.tasks; i++)
     {
@@ -236,6 +243,27 @@ run_tasks (Drive *self)
       if (options.no_loop)
         note_end (self);
     }
+}
+
+static void
+begin (Drive *self)
+{
+  self->results = g_new0 (PoolAsyncResult *, options.tasks);
+  self->n_ends = g_new0 (guint, options.tasks);
+  self->errors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->n_ended = self->n_right = self->n_wrong = self->n_open = 0;
+  self->stall = 0;
+}
+
+static void
+forget (Drive *self)
+{
+  for (int i = 0; i < options.tasks; i++)
+    g_object_unref (self->results[i]);
+  g_clear_pointer (&self->results, g_free);
+  g_clear_pointer (&self->n_ends, g_free);
+  g_clear_pointer (&self->example, g_free);
+  g_clear_pointer (&self->errors, g_hash_table_unref);
 }
 
 static guint64
@@ -316,12 +344,7 @@ end (Drive *self)
     say_error (error);
   g_object_unref (self->pool);
   g_print ("{\"end_seconds\": %.3f}\n", (g_get_monotonic_time () - start) / 1e6);
-  for (int i = 0; i < options.tasks; i++)
-    g_object_unref (self->results[i]);
-  g_free (self->results);
-  g_free (self->n_ends);
-  g_free (self->example);
-  g_hash_table_unref (self->errors);
+  forget (self);
   g_main_loop_unref (self->loop);
   return joined ? 0 : 1;
 }
@@ -343,6 +366,8 @@ main (int argc, char **argv)
       return 2;
     }
   limit_descriptors ();
+  /* no other thread is to emit signals */
+  g_main_context_acquire (NULL);
   self.pool = make_pool (&error);
   if (self.pool == NULL)
     {
@@ -350,14 +375,18 @@ main (int argc, char **argv)
       return 1;
     }
   self.loop = g_main_loop_new (NULL, FALSE);
-  self.results = g_new0 (PoolAsyncResult *, options.tasks);
-  self.n_ends = g_new0 (guint, options.tasks);
-  self.errors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  begin (&self);
   g_object_get (self.pool, "endpoint", &endpoint, NULL);
   g_print ("{\"endpoint\": \"%s\", \"pid\": %d}\n", endpoint != NULL ? endpoint : "", (int) getpid ());
   run_tasks (&self);
   report (&self);
   if (options.holds)
-    hold (&self);
+    {
+      hold (&self);
+      forget (&self);
+      begin (&self);
+      run_tasks (&self);
+      report (&self);
+    }
   return end (&self);
 }
