@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import re
+import sys
 import threading
 import time
 import traceback
@@ -478,6 +479,36 @@ def test_a_subclass(kind):
     options = {} if kind == 'threads' else {'start_method': kind}
     with Mine(1, **options) as pool:
         assert pool.mine and pool.apply(tasks.square, (2,)) == 4
+
+
+@pytest.mark.parametrize('kind', ['fork', 'threads'])
+@pytest.mark.parametrize('make_one', [
+    lambda pool: pool.apply_async(tasks.square, (3,)),
+    lambda pool: pool.map_async(tasks.square, range(300), 1),
+    lambda pool: pool.map_async(tasks.square, range(5000)),
+    lambda pool: pool.map_async(tasks.identity, [bytes(100_000)] * 3),
+])
+def test_threads_that_wait_for_one_result(kind, make_one):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with make(kind) as pool:
+            for _ in range(50):
+                result, barrier, values = make_one(pool), threading.Barrier(4), []
+
+                def get():
+                    barrier.wait(20)
+                    values.append(result.get(20))
+
+                result.wait()
+                threads = [threading.Thread(target=get) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                assert len(values) == 4 and values[0] is not None and all(value == values[0] for value in values)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_threads_that_submit_at_once(pool):

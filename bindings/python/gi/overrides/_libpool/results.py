@@ -13,7 +13,6 @@ from .errors import TimeoutError, from_gerror
 from .waiting import wait_for, wait_for_all
 
 _log = logging.getLogger('libpool')
-_outcome_lock = threading.Lock()
 _callbacks = threading.local()  # .depth: how many run in this thread
 
 
@@ -36,6 +35,7 @@ class AsyncResult:
         self._native = self._hooks = None
         self._outcome = None  # (True, value) or (False, exception), when it is known here
         self._facts = None
+        self._fetching = threading.RLock()
         self.correlation_id = correlation_id
 
     # --- set up by the pool ---
@@ -87,19 +87,20 @@ class AsyncResult:
 
     def _resolve(self):
         if self._outcome is None:
-            outcome = self._fetch()
-            with _outcome_lock:
+            # several threads may wait for it, and what is fetched is given away
+            with self._fetching:
                 if self._outcome is None:
-                    self._outcome = outcome
+                    self._outcome = self._fetch()
                     self._pool = None
         return self._outcome
 
     def _let_go(self):
         """What the native result knows is kept, its bytes are not."""
-        native_result, self._native = self._native, None
+        native_result = self._native
         if native_result is not None:
             self._facts = (native_result.get_id(), native_result.get_attempts(), native_result.get_worker(),
                            native_result.get_run_time())
+            self._native = None
 
     # --- multiprocessing ---
 
@@ -107,7 +108,10 @@ class AsyncResult:
         """Whether the call has ended, and its callback has run."""
         if self._event is not None:
             return self._event.is_set()
-        return self._outcome is not None or self._native is not None and self._native.ready()
+        native_result = self._native
+        if native_result is not None:
+            return self._outcome is not None or native_result.ready()
+        return self._outcome is not None or self._facts is not None
 
     def successful(self):
         """Whether the call has ended without an exception. Raises ValueError if it has not ended."""
@@ -165,8 +169,9 @@ class AsyncResult:
         return self._native is not None and self._outcome is None and self._native.cancel()
 
     def _fact(self, index, getter):
-        if self._native is not None:
-            return getter(self._native)
+        native_result = self._native
+        if native_result is not None:
+            return getter(native_result)
         return self._facts[index] if self._facts is not None else 0
 
     @property
