@@ -9,6 +9,7 @@ parts of programs, and only have to be Python.
 """
 
 import ast
+import os
 import pathlib
 import sys
 
@@ -17,6 +18,8 @@ from document import blocks, commands, run_block
 
 BLOCKS = blocks(pathlib.Path(sys.argv[1]).read_text(encoding='utf-8'))
 BUILD = pathlib.Path(sys.argv[2])
+HAS_ZMQ = any(pathlib.Path(folder, 'libpool-backend-zmq.so').exists()
+              for folder in os.environ.get('POOL_BACKEND_PATH', '').split(':'))
 
 
 def is_program(content):
@@ -25,6 +28,8 @@ def is_program(content):
 
 def add(program, block):
     def example():
+        if 'ZPool' in program and not HAS_ZMQ:
+            raise tap.Skip('there is no backend zmq')
         run_block(program, block, BUILD)
     example.__doc__ = commands(block)[0][0]
     tap.test(example)

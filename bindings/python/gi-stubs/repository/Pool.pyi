@@ -16,6 +16,7 @@ _T_co = TypeVar('_T_co', covariant=True)
 _S = TypeVar('_S')
 _P = ParamSpec('_P')
 _StartMethod = Literal['fork', 'forkserver', 'spawn']
+_SockType = Literal['r', 'w']
 
 # --- what introspection gives ---
 
@@ -248,7 +249,7 @@ class Pool:
                  putlocks: bool = ..., allow_restart: bool = ..., synack: bool = ...,
                  on_process_exit: Callable[[WorkerInfo, int], object] | None = ..., context: BaseContext | None = ...,
                  max_memory_per_child: int | None = ..., enable_timeouts: bool = ..., *, backend: str | None = ...,
-                 cluster: Any = ..., master_sock_type: str = ..., start_method: _StartMethod | None = ...,
+                 cluster: str | None = ..., master_sock_type: _SockType = ..., start_method: _StartMethod | None = ...,
                  resilient: bool = ..., max_retries: int = ..., loggers: Iterable[logging.Logger] = ...,
                  **backend_options: Any) -> None: ...
     def apply(self, func: Callable[..., _T], args: Iterable[Any] = ..., kwds: Mapping[str, Any] = ...) -> _T: ...
@@ -296,6 +297,8 @@ class Pool:
     def on_job_ready(self, job: Any, i: Any, obj: Any, inqW_fd: Any) -> None: ...
     def send_ack(self, response: Any, job: Any, i: Any, fd: Any) -> None: ...
     @property
+    def endpoint(self) -> str | None: ...
+    @property
     def process_sentinels(self) -> list[int]: ...
     @staticmethod
     def cpu_count() -> int: ...
@@ -307,12 +310,12 @@ class ThreadPool(Pool):
 
 class ZPool(Pool):
     def __init__(self, processes: int | None = ..., initializer: Callable[..., object] | None = ...,
-                 initargs: Iterable[Any] = ..., maxtasksperchild: int | None = ..., cluster: Any = ...,
-                 master_sock_type: str = ..., **options: Any) -> None: ...
+                 initargs: Iterable[Any] = ..., maxtasksperchild: int | None = ..., cluster: str | None = ...,
+                 master_sock_type: _SockType = ..., **options: Any) -> None: ...
 
 class ResilientZPool(ZPool):
     def __init__(self, processes: int | None = ..., initializer: Callable[..., object] | None = ...,
-                 initargs: Iterable[Any] = ..., maxtasksperchild: int | None = ..., cluster: Any = ...,
+                 initargs: Iterable[Any] = ..., maxtasksperchild: int | None = ..., cluster: str | None = ...,
                  **options: Any) -> None: ...
 
 class MPIPool(Pool):

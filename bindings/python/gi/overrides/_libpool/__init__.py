@@ -16,6 +16,7 @@
 ``executor``     concurrent.futures on top
 ``joblib_backend``  joblib on top
 ``logs``         log records from workers
+``__main__``     the program of workers, for agents that have one of their own
 ``shared``       read-only values that all workers map
 ===============  ===========================================================
 """

@@ -170,7 +170,7 @@ class Pool:
     ``max_memory_per_child``: KiB; a worker that has more after a task is replaced. ``context``, ``start_method``: how
     workers are made, see ``multiprocessing``. ``resilient``: tasks of a worker that died run again; one that has lost
     ``max_retries`` workers fails. ``backend_options`` are further properties of ``Pool.native.Manager``, such as ``grace=0.5``,
-    ``sandbox='strict'``, ``memory_limit=100_000``. ``loggers``: records that tasks give to these come out here.
+    ``sandbox='strict'``, ``memory_limit=100_000``, ``heartbeat=5``. ``cluster``: where agents are, see :class:`ZPool`. ``loggers``: records that tasks give to these come out here.
 
     ``lost_worker_timeout``: seconds that results may still take when their worker is gone; on this machine they take none.
     ``enable_timeouts`` is there for billiard's sake: time limits always hold. ``threads=False``: no thread looks after the

@@ -77,7 +77,8 @@ def shared(value):
     """Puts a value into memory that all workers map, read-only, instead of sending it with each task.
 
     ``shared(array)`` is given to a task in place of the array. Worth while for what has large buffers (numpy arrays,
-    bytes in protocol-5 objects) and goes to many tasks. Only workers on this machine, of the same user, can map it.
+    bytes in protocol-5 objects) and goes to many tasks. Only workers on this machine, of the same user, can map it; a task
+    elsewhere fails with ValueError.
 
         table = Pool.shared(numpy.load('table.npy'))
         pool.starmap(look_up, [(table, key) for key in keys])
