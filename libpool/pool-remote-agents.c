@@ -7,6 +7,7 @@
 #include "pool-error.h"
 #include "pool-value-private.h"
 
+#include <signal.h>
 #include <sys/timerfd.h>
 
 /* Agents: they come, say what happens on their side, answer when they are asked whether they are still there, and go. */
@@ -50,7 +51,9 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
   PoolRemoteAgent *agent = g_new0 (PoolRemoteAgent, 1);
   guint i = 0;
 
-  while (i < self->agents->len && self->agents->pdata[i] != NULL)
+  /* the process of one that was given up may still be there, and its end is not that of another */
+  while (i < self->agents->len && (self->agents->pdata[i] != NULL ||
+                                   (self->launcher != NULL && pool_launcher_get_pid (self->launcher, i + 1) != 0)))
     i++;
   if (i == self->agents->len)
     g_ptr_array_add (self->agents, NULL);
@@ -213,6 +216,9 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
                        agent->host != NULL ? agent->host : "", how);
 
   g_debug ("agent %u %s", agent->number, whole);
+  /* others take its place: it is not to come again */
+  if (agent->is_launched && !agent->has_ended)
+    pool_launcher_signal (self->launcher, agent->number, SIGKILL);
   g_queue_init (&agent->tasks);
   self->agents->pdata[agent->number - 1] = NULL;
   if (agent->n_offered > 0)
@@ -307,6 +313,11 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
     }
   g_variant_lookup (facts, "agent", "u", &number);
   agent = find_launched (self, number);
+  if (agent == NULL && number != 0)
+    {
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, "the pool has given this agent up, or has not started it");
+      return;
+    }
   if (agent == NULL)
     {
       agent = pool_remote_agent_new (self, record->worker);
@@ -453,6 +464,7 @@ take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
     {
       if (record.type == POOL_WIRE_BYE)
         {
+          agent->has_ended = TRUE;
           pool_remote_agent_lose (agent, "it has ended");
           return;
         }

@@ -63,6 +63,7 @@ struct _PoolRemoteAgent
   guint32 n_sent, n_received; /* messages of the session */
   gboolean is_launched;
   gboolean is_draining;
+  gboolean has_ended; /* by itself, and said so */
   gboolean is_unreachable; /* a message could not be sent: it is given up at the next dispatch */
   char *host;
   gint64 pid; /* on its machine */
