@@ -51,9 +51,7 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
   PoolRemoteAgent *agent = g_new0 (PoolRemoteAgent, 1);
   guint i = 0;
 
-  /* the process of one that was given up may still be there, and its end is not that of another */
-  while (i < self->agents->len && (self->agents->pdata[i] != NULL ||
-                                   (self->launcher != NULL && pool_launcher_get_pid (self->launcher, i + 1) != 0)))
+  while (i < self->agents->len && self->agents->pdata[i] != NULL)
     i++;
   if (i == self->agents->len)
     g_ptr_array_add (self->agents, NULL);
@@ -218,7 +216,7 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
   g_debug ("agent %u %s", agent->number, whole);
   /* others take its place: it is not to come again */
   if (agent->is_launched && !agent->has_ended)
-    pool_launcher_signal (self->launcher, agent->number, SIGKILL);
+    pool_launcher_signal (self->launcher, agent->launch, SIGKILL);
   g_queue_init (&agent->tasks);
   self->agents->pdata[agent->number - 1] = NULL;
   if (agent->n_offered > 0)
@@ -257,13 +255,18 @@ pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer)
   return find_agent (self, peer) != NULL;
 }
 
-/* The one that was started by this side, and says so. */
-static PoolRemoteAgent *
-find_launched (PoolRemoteBackend *self, guint number)
+/* The one that was started by this side under this number. */
+PoolRemoteAgent *
+pool_remote_backend_find_launched (PoolRemoteBackend *self, guint launch)
 {
-  PoolRemoteAgent *agent = number > 0 && number <= self->agents->len ? self->agents->pdata[number - 1] : NULL;
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
 
-  return agent != NULL && agent->is_launched && agent->session == 0 ? agent : NULL;
+      if (agent != NULL && agent->is_launched && agent->launch == launch)
+        return agent;
+    }
+  return NULL;
 }
 
 static void
@@ -312,8 +315,8 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
       return;
     }
   g_variant_lookup (facts, "agent", "u", &number);
-  agent = find_launched (self, number);
-  if (agent == NULL && number != 0)
+  agent = number != 0 ? pool_remote_backend_find_launched (self, number) : NULL;
+  if (number != 0 && (agent == NULL || agent->session != 0))
     {
       tell_stranger (self, peer, POOL_WIRE_REFUSED, "the pool has given this agent up, or has not started it");
       return;

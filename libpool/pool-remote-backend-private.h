@@ -62,6 +62,7 @@ struct _PoolRemoteAgent
   guint64 session; /* 0: likewise */
   guint32 n_sent, n_received; /* messages of the session */
   gboolean is_launched;
+  guint launch;   /* by which the launcher and itself know it; never used again, as its process may outlive it here */
   gboolean is_draining;
   gboolean has_ended; /* by itself, and said so */
   gboolean is_unreachable; /* a message could not be sent: it is given up at the next dispatch */
@@ -99,6 +100,7 @@ struct _PoolRemoteBackend
   guint64 next_session;
 
   PoolLauncher *launcher; /* NULL: agents come by themselves */
+  guint n_launches;
   guint n_failed_launches; /* in a row */
   guint n_planned;  /* workers for whom an agent is to be started */
   gint64 launch_at; /* monotonic µs */
@@ -154,6 +156,7 @@ void pool_remote_agent_free (PoolRemoteAgent *agent);
 /* A record for it, sent with the next flush; data as for pool_wire_write(). */
 void pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record, gconstpointer data, gsize size,
                             GBytes *bytes);
+PoolRemoteAgent *pool_remote_backend_find_launched (PoolRemoteBackend *self, guint launch);
 /* Sends what was said, to all. */
 void pool_remote_backend_flush (PoolRemoteBackend *self);
 /* It is gone, or as good as gone: @how, for people. Frees it. */

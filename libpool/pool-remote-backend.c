@@ -390,7 +390,7 @@ give_up (PoolRemoteBackend *self)
       if (agent == NULL)
         continue;
       if (agent->is_launched)
-        pool_launcher_signal (self->launcher, agent->number, SIGKILL);
+        pool_launcher_signal (self->launcher, agent->launch, SIGKILL);
       pool_remote_agent_lose (agent, "it did not end in time");
     }
   return TRUE;
@@ -445,7 +445,7 @@ drop_expected (PoolRemoteBackend *self)
 
       if (agent == NULL || agent->session != 0)
         continue;
-      pool_launcher_signal (self->launcher, agent->number, SIGTERM);
+      pool_launcher_signal (self->launcher, agent->launch, SIGTERM);
       pool_remote_agent_free (agent);
     }
 }

@@ -14,18 +14,10 @@
 /* So often in a row an agent is tried, before all its workers count as failed. */
 #define TRIES 3
 
-static PoolRemoteAgent *
-find_launched (PoolRemoteBackend *self, guint number)
-{
-  PoolRemoteAgent *agent = number > 0 && number <= self->agents->len ? self->agents->pdata[number - 1] : NULL;
-
-  return agent != NULL && agent->is_launched ? agent : NULL;
-}
-
 static void
 agent_ended (guint number, const char *how, gpointer user_data)
 {
-  PoolRemoteAgent *agent = find_launched (user_data, number);
+  PoolRemoteAgent *agent = pool_remote_backend_find_launched (user_data, number);
 
   if (agent != NULL)
     pool_remote_agent_lose (agent, how);
@@ -88,10 +80,11 @@ static gboolean
 launch_one (PoolRemoteBackend *self, guint n_workers, GError **error)
 {
   PoolRemoteAgent *agent = pool_remote_agent_new (self, n_workers);
-  g_auto (GStrv) argv = POOL_REMOTE_BACKEND_GET_CLASS (self)->get_command (self, agent->number, n_workers);
+  g_auto (GStrv) argv = POOL_REMOTE_BACKEND_GET_CLASS (self)->get_command (self, ++self->n_launches, n_workers);
 
   agent->is_launched = TRUE;
-  if (pool_launcher_start (self->launcher, agent->number, n_workers, (const char *const *) argv, error))
+  agent->launch = self->n_launches;
+  if (pool_launcher_start (self->launcher, agent->launch, n_workers, (const char *const *) argv, error))
     return TRUE;
   pool_remote_agent_free (agent);
   return FALSE;

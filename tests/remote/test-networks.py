@@ -107,7 +107,7 @@ def memory(pids):
 def run_tasks(here, n_agents, n_workers, n_tasks):
     """Seconds until all are up, of the tasks, and the memory of all."""
     start = time.monotonic()
-    drive = here.drive_here('-n', n_tasks, '--hold', '--heartbeat', 5)
+    drive = here.drive_here('-n', n_tasks, '--hold', '--heartbeat', 5, '--seconds', 40)
     agents = [here.agent(workers=n_workers) for _ in range(n_agents)]
     expect_all_right(drive.result(), n_tasks)
     assert wait_until(lambda: len(here.family()) >= n_agents * (n_workers + 2) + 1, 60), len(here.family())
