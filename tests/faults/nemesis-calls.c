@@ -139,7 +139,7 @@ may_fail_so (NemesisPool *pool, NemesisCall *call, const NemesisItem *item, cons
       nemesis_counts.n_lost++;
       return nemesis_isolates &&
              (few || !pool->resilient || (item != NULL && item->behaviour == NEMESIS_CRASH)) &&
-             strstr (error->message, "pid") != NULL;
+             (strstr (error->message, "pid") != NULL || (nemesis_has_agents && strstr (error->message, "agent") != NULL));
     case POOL_ERROR_ENCODING:
       nemesis_counts.n_raised++;
       return item == NULL || item->behaviour == NEMESIS_NOTHING;

@@ -41,6 +41,8 @@ nemesis_pool_start (GRand *rand)
       self->fragile ? 5 : 1000000, "resilient", self->resilient, "threads", self->threads, "max-retries",
       self->max_retries, "target", "nemesis.value", "ordered", g_rand_boolean (rand), "queue-size",
       g_rand_int_range (rand, 0, 20), NULL);
+  if (nemesis_has_agents)
+    g_object_set (self->manager, "heartbeat", 0.3, NULL);
   nemesis_control_choose_settings (self, rand);
   nemesis_note (NEMESIS_ANYBODY, "pool %u starts: %s, %s, %u retries", self->number, self->resilient ? "resilient" : "not resilient",
                 self->threads ? "threads" : "no threads", self->max_retries);

@@ -13,7 +13,7 @@
 
 typedef struct
 {
-  char *backend, *endpoint, *launcher, *kind, *file, *key_file, *allowed_keys, *agent_command;
+  char *backend, *endpoint, *launcher, *kind, *file, *key_file, *allowed_keys, *agent_key_file, *agent_command;
   int workers, tasks, nap, size, each, retries, progress, nofile, restarts;
   double heartbeat, seconds, wait;
   gboolean at_most_once, holds, no_loop, no_threads;
@@ -28,6 +28,7 @@ static const GOptionEntry entries[] = {
   { "agent-command", 0, 0, G_OPTION_ARG_STRING, &options.agent_command, "The agents' program", "PROGRAM" },
   { "key-file", 0, 0, G_OPTION_ARG_STRING, &options.key_file, "The pool's keys", "FILE" },
   { "allowed-keys", 0, 0, G_OPTION_ARG_STRING, &options.allowed_keys, "Those of agents", "FILE" },
+  { "agent-key-file", 0, 0, G_OPTION_ARG_STRING, &options.agent_key_file, "Where agents have theirs", "FILE" },
   { "heartbeat", 0, 0, G_OPTION_ARG_DOUBLE, &options.heartbeat, "Of the pool", "SECONDS" },
   { "workers", 'j', 0, G_OPTION_ARG_INT, &options.workers, "Of the pool", "N" },
   { "per-agent", 0, 0, G_OPTION_ARG_INT, &options.each, "Workers of each agent", "N" },
@@ -81,6 +82,7 @@ make_pool (GError **error)
     const char *name, *value;
   } strings[] = { { "endpoint", options.endpoint },         { "launcher", options.launcher },
                   { "key-file", options.key_file },         { "allowed-keys", options.allowed_keys },
+                  { "agent-key-file", options.agent_key_file },
                   { "agent-command", options.agent_command } };
 
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)

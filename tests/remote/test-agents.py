@@ -10,6 +10,7 @@ import time
 
 import pools
 from pools import POOL_ERROR, Pools, are_gone, descendants, expect_all_right, stop_for
+from processes import status
 from remotetest import for_each, main, test, wait_until
 
 HEARTBEAT = 0.3
@@ -205,6 +206,25 @@ def test_with_a_killed_pool_its_own_agents_go():
         drive.process.kill()
         drive.process.wait()
         assert wait_until(lambda: are_gone(family), 1), here.describe()
+        here.expect_alone()
+
+
+@test
+def test_an_agent_that_was_started_and_stopped_is_replaced():
+    with Pools() as here:
+        drive = here.drive('-n', 300, '--nap', 10000, '--progress', 10, '-j', 4, '--per-agent', 2, '--heartbeat', HEARTBEAT,
+                           '--hold')
+        drive.wait_for(20)
+        agents = [pid for pid in descendants(drive.process.pid) if status(pid)[1] == str(drive.process.pid)]
+        assert len(agents) == 2, agents
+        os.kill(agents[0], signal.SIGSTOP)
+        expect_all_right(drive.result(), 300)
+        assert wait_until(lambda: are_gone(agents[:1]), 5)
+        drive.process.stdin.close()
+        result = drive.result()
+        expect_all_right(result, 300)
+        assert (result['workers'], result['wanted']) == (4, 4), result
+        drive.end()
         here.expect_alone()
 
 

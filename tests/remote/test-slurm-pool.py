@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A pool whose agents are steps of Slurm: it starts, one is drained, and another takes its place."""
+
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+
+from pools import DRIVE, POOL_ERROR, Drive, Pools, expect_all_right
+from processes import kill_orphans
+from remotetest import Skip, main, test, wait_until
+from slurm import Slurm
+
+INVALID_ARGUMENT = f'{POOL_ERROR} 3'
+CLUSTERS = []
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+def make_keys(here):
+    import importlib
+    return importlib.import_module('test-networks').make_keys(here, 'manager', 'agent')
+
+
+def start(here, *options):
+    """A pool with two agents; skipped as long as there are no such."""
+    import subprocess
+    done = subprocess.run([DRIVE, '--launcher', 'slurm', '--endpoint', 'tcp://127.0.0.1:1', '-n', '0'], capture_output=True,
+                          text=True, timeout=30, check=False)
+    if INVALID_ARGUMENT in done.stdout:
+        raise Skip('there is no launcher "slurm" yet')
+    allowed = make_keys(here)
+    process = CLUSTERS[0].popen(DRIVE, '--launcher', 'slurm', '--endpoint', f'tcp://127.0.0.1:{free_port()}',
+                                '--key-file', str(here.path / 'manager.key'), '--allowed-keys', str(allowed),
+                                '--agent-key-file', str(here.path / 'agent.key'), '-j', '4', '--per-agent', '2', '--progress', '10',
+                                *map(str, options), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return Drive(process)
+
+
+def steps():
+    """JOB.STEP of all that run."""
+    return re.findall(r'^(\d+\.\d+)$', CLUSTERS[0].run('squeue', '--steps', '--noheader', '--format=%i').stdout, re.M)
+
+
+@test
+def test_a_drained_step_is_replaced():
+    with Pools() as here:
+        drive = start(here, '-n', 600, '--nap', 20000, '--file', here.notes)
+        drive.wait_for(50)
+        before = steps()
+        assert len(before) == 2, before
+        # all processes of the step are told, workers too
+        CLUSTERS[0].run('scancel', '--signal=USR1', before[0])
+        assert wait_until(lambda: before[0] not in steps() and len(steps()) == 2, 20), (before, steps())
+        result = drive.result()
+        expect_all_right(result, 600)
+        assert result['wanted'] == 4, result
+        assert set(here.read_notes()[0].values()) == {1}, 'a task that ran was ended'
+        drive.end()
+        assert wait_until(lambda: not steps(), 10), steps()
+
+
+if __name__ == '__main__':
+    if reason := Slurm.why_not():
+        print(f'1..0 # SKIP {reason}')
+        sys.exit(0)
+    assert os and time
+    kill_orphans()
+    with tempfile.TemporaryDirectory(prefix='pool-slurm-') as directory, Slurm(directory) as started_cluster:
+        CLUSTERS.append(started_cluster)
+        main()
