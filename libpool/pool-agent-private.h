@@ -109,6 +109,7 @@ struct _PoolAgent
   gint64 memory_at;
 
   gint64 submitted_at; /* monotonic µs; 0: no worker has been given anything since it was waited for last */
+  gboolean may_spin;
   int spin_credit;
   guint n_not_spun;
 };

@@ -353,7 +353,7 @@ spin (PoolAgent *self)
 {
   gint64 until;
 
-  if (self->submitted_at == 0 || pool_cpu_count () < 2)
+  if (self->submitted_at == 0 || !self->may_spin)
     return FALSE;
   until = self->submitted_at + SPIN_US;
   self->submitted_at = 0;
@@ -410,7 +410,7 @@ sleep_until_needed (PoolAgent *self, struct pollfd *fds)
 int
 pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings)
 {
-  PoolAgent self = { .transport = transport, .settings = settings };
+  PoolAgent self = { .transport = transport, .settings = settings, .may_spin = pool_cpu_count () > 1 };
   struct pollfd fds[N_FDS] = { { transport->fd, POLLIN, 0 },
                                { open_signals (), POLLIN, 0 },
                                { open_parent (settings), POLLIN, 0 },

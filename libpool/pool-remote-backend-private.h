@@ -3,6 +3,7 @@
 
 #include "pool-backend.h"
 #include "pool-launcher-private.h"
+#include "pool-payload-cache-private.h"
 #include "pool-wire-private.h"
 
 G_BEGIN_DECLS
@@ -95,7 +96,8 @@ struct _PoolRemoteBackend
   GPtrArray *agents;  /* PoolRemoteAgent by slot; NULL: free */
   GPtrArray *workers; /* PoolRemoteWorker by id; NULL: free */
   GHashTable *tasks;  /* handle → PoolRemoteTask, owned */
-  GHashTable *payloads; /* what alloc_payload() has given out */
+  GHashTable *payloads; /* what alloc_payload() has given out: address → GBytes, owned */
+  PoolPayloadCache *cache;
   GVariant *welcome;  /* what agents are told first */
   gint64 heartbeat;   /* µs */
   guint64 next_session;

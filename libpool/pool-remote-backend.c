@@ -507,6 +507,7 @@ pool_remote_backend_finalize (GObject *object)
   g_ptr_array_unref (self->workers);
   g_hash_table_unref (self->tasks);
   g_hash_table_unref (self->payloads);
+  pool_payload_cache_unref (self->cache);
   G_OBJECT_CLASS (pool_remote_backend_parent_class)->finalize (object);
 }
 
@@ -557,5 +558,6 @@ pool_remote_backend_init (PoolRemoteBackend *self)
   self->agents = g_ptr_array_new ();
   self->workers = g_ptr_array_new ();
   self->tasks = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
+  self->cache = pool_payload_cache_new ();
   self->payloads = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_bytes_unref);
 }

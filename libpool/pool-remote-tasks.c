@@ -8,8 +8,6 @@
 #include "pool-futex-private.h"
 #include "pool-value-private.h"
 
-#include <stdlib.h>
-
 /*
  * Tasks on their way to agents, and back. An agent is given as many as its workers need until its next results come: with
  * tasks that are short those are many, with long ones just one for each worker to go on with.
@@ -24,8 +22,7 @@
 #define SPLIT_AGAIN_US 10000
 
 /* Arguments from this size on begin at a page, as those in shared memory do. */
-#define PAGE 4096
-#define PAYLOAD_MIN PAGE
+#define PAYLOAD_MIN 4096
 
 /* --- payloads --- */
 
@@ -33,11 +30,13 @@ guint8 *
 pool_remote_backend_alloc_payload (PoolBackend *backend, gsize size)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
-  void *data;
+  GBytes *bytes = size >= PAYLOAD_MIN ? pool_payload_cache_alloc (self->cache, size) : NULL;
+  gpointer data;
 
-  if (size < PAYLOAD_MIN || posix_memalign (&data, PAGE, size) != 0)
+  if (bytes == NULL)
     return NULL;
-  g_hash_table_insert (self->payloads, data, g_bytes_new_with_free_func (data, size, free, data));
+  data = (gpointer) g_bytes_get_data (bytes, NULL);
+  g_hash_table_insert (self->payloads, data, bytes);
   return data;
 }
 
