@@ -55,6 +55,7 @@ typedef struct
   PoolManager *pool;
   PoolAsyncResult **results;
   guint *n_ends;
+  gboolean *is_noted;
   GMainLoop *loop;
   guint n_ended, late;
   gint64 start, last, stall; /* monotonic µs */
@@ -118,8 +119,10 @@ on_completed (PoolAsyncResult *result, Drive *self)
 {
   guint i = GPOINTER_TO_UINT (g_object_get_data (G_OBJECT (result), "index"));
 
-  if (self->n_ends[i]++ == 0)
+  self->n_ends[i]++;
+  if (!self->is_noted[i])
     note_end (self);
+  self->is_noted[i] = TRUE;
   if (self->n_ended == (guint) options.tasks)
     g_main_loop_quit (self->loop);
 }
@@ -222,8 +225,13 @@ run_tasks (Drive *self)
     {
       self->results[i] = submit (self, i);
       g_object_set_data (G_OBJECT (self->results[i]), "index", GINT_TO_POINTER (i));
-      if (!options.no_loop)
-        g_signal_connect (self->results[i], "completed", G_CALLBACK (on_completed), self);
+      if (options.no_loop)
+        continue;
+      g_signal_connect (self->results[i], "completed", G_CALLBACK (on_completed), self);
+      /* it may have been over before, and then nothing is told */
+      self->is_noted[i] = pool_async_result_ready (self->results[i]);
+      if (self->is_noted[i])
+        note_end (self);
     }
   g_print ("{\"submitted\": %d}\n", options.tasks);
   if (options.wait > 0)
@@ -252,6 +260,7 @@ begin (Drive *self)
 {
   self->results = g_new0 (PoolAsyncResult *, options.tasks);
   self->n_ends = g_new0 (guint, options.tasks);
+  self->is_noted = g_new0 (gboolean, options.tasks);
   self->errors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->n_ended = self->n_right = self->n_wrong = self->n_open = 0;
   self->stall = 0;
@@ -264,6 +273,7 @@ forget (Drive *self)
     g_object_unref (self->results[i]);
   g_clear_pointer (&self->results, g_free);
   g_clear_pointer (&self->n_ends, g_free);
+  g_clear_pointer (&self->is_noted, g_free);
   g_clear_pointer (&self->example, g_free);
   g_clear_pointer (&self->errors, g_hash_table_unref);
 }

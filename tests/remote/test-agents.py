@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Agents that come to a pool by themselves: they join and leave at any time, and no task is lost or run twice."""
 
+import contextlib
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import time
 
-import pools
 from pools import POOL_ERROR, Pools, are_gone, descendants, expect_all_right, stop_for
 from processes import status
 from remotetest import for_each, main, test, wait_until
@@ -264,6 +265,34 @@ def test_an_agent_gives_up_without_a_pool():
         here.expect_alone()
 
 
+@test
+def test_ten_thousand_tasks_and_agents_that_are_killed_and_stopped():
+    rand, n = random.Random(1), 10000
+    with Pools() as here:
+        drive = here.drive('-n', n, '--nap', 2000, '--progress', 250, '-j', 6, '--per-agent', 2, '--heartbeat', HEARTBEAT,
+                           '--max-retries', 100, '--max-restarts', 1000)
+        killed = stopped = 0
+        for ended in range(250, 9000, 250):
+            drive.wait_for(ended)
+            mine = descendants(drive.process.pid) - {drive.process.pid}
+            agents = [pid for pid in mine if (words := status(pid)) and words[1] == str(drive.process.pid)]
+            pid = rand.choice(sorted(agents if rand.random() < 0.5 else mine))
+            number = rand.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGSTOP])
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            killed += number != signal.SIGSTOP
+            stopped += number == signal.SIGSTOP
+            if number == signal.SIGSTOP and rand.random() < 0.7:
+                time.sleep(rand.random())
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        result = drive.result()
+        print(f'# {killed} signals to end, {stopped} to stop: {result}')
+        expect_all_right(result, n)
+        drive.end()
+        here.expect_alone()
+
+
 @for_each(['missing', 'another'])
 def test_a_module_of_an_agent_is(how):
     with Pools() as here:
@@ -321,5 +350,4 @@ def test_large_arguments_and_results():
 
 
 if __name__ == '__main__':
-    assert pools.AGENT
     main()

@@ -2,19 +2,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A pool whose agents are steps of Slurm: it starts, one is drained, and another takes its place."""
 
-import os
+import importlib
 import re
 import socket
+import subprocess
 import sys
 import tempfile
-import time
 
-from pools import DRIVE, POOL_ERROR, Drive, Pools, expect_all_right
+from pools import DRIVE, Drive, Pools, expect_all_right
 from processes import kill_orphans
-from remotetest import Skip, main, test, wait_until
+from remotetest import main, test, wait_until
 from slurm import Slurm
 
-INVALID_ARGUMENT = f'{POOL_ERROR} 3'
 CLUSTERS = []
 
 
@@ -25,17 +24,11 @@ def free_port():
 
 
 def make_keys(here):
-    import importlib
     return importlib.import_module('test-networks').make_keys(here, 'manager', 'agent')
 
 
 def start(here, *options):
-    """A pool with two agents; skipped as long as there are no such."""
-    import subprocess
-    done = subprocess.run([DRIVE, '--launcher', 'slurm', '--endpoint', 'tcp://127.0.0.1:1', '-n', '0'], capture_output=True,
-                          text=True, timeout=30, check=False)
-    if INVALID_ARGUMENT in done.stdout:
-        raise Skip('there is no launcher "slurm" yet')
+    """A pool with two agents."""
     allowed = make_keys(here)
     process = CLUSTERS[0].popen(DRIVE, '--launcher', 'slurm', '--endpoint', f'tcp://127.0.0.1:{free_port()}',
                                 '--key-file', str(here.path / 'manager.key'), '--allowed-keys', str(allowed),
@@ -46,7 +39,7 @@ def start(here, *options):
 
 def steps():
     """JOB.STEP of all that run."""
-    return re.findall(r'^(\d+\.\d+)$', CLUSTERS[0].run('squeue', '--steps', '--noheader', '--format=%i').stdout, re.M)
+    return re.findall(r'^(\d+\.\d+)$', CLUSTERS[0].command('squeue', '--steps', '--noheader', '--format=%i').stdout, re.M)
 
 
 @test
@@ -57,7 +50,7 @@ def test_a_drained_step_is_replaced():
         before = steps()
         assert len(before) == 2, before
         # all processes of the step are told, workers too
-        CLUSTERS[0].run('scancel', '--signal=USR1', before[0])
+        CLUSTERS[0].command('scancel', '--signal=USR1', before[0])
         assert wait_until(lambda: before[0] not in steps() and len(steps()) == 2, 20), (before, steps())
         result = drive.result()
         expect_all_right(result, 600)
@@ -71,7 +64,6 @@ if __name__ == '__main__':
     if reason := Slurm.why_not():
         print(f'1..0 # SKIP {reason}')
         sys.exit(0)
-    assert os and time
     kill_orphans()
     with tempfile.TemporaryDirectory(prefix='pool-slurm-') as directory, Slurm(directory) as started_cluster:
         CLUSTERS.append(started_cluster)
