@@ -66,6 +66,8 @@ become_clean (void)
 
   for (int i = 1; i < NSIG; i++)
     signal (i, SIG_DFL);
+  /* workers catch it; and a batch system that tells a job that its time is over tells all its processes */
+  signal (SIGUSR1, SIG_IGN);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
   setpgid (0, 0);

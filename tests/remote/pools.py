@@ -13,6 +13,7 @@ from processes import Owner, marked, read_line, status
 from remotetest import wait_until
 
 DRIVE = os.environ['POOL_DRIVE']
+COMMAND = os.environ['POOL_COMMAND']
 AGENT = [os.environ['POOL_WORKER'], 'zmq', 'agent']
 POOL_ERROR = 'pool-error-quark'
 
@@ -145,3 +146,12 @@ def stop_for(process, seconds, sleep):
     process.send_signal(signal.SIGSTOP)
     sleep(seconds)
     process.send_signal(signal.SIGCONT)
+
+
+def make_keys(here, *names):
+    """Keys by `pool keygen`: a file for each, and one of those that are let in."""
+    subprocess.run([COMMAND, 'keygen', *(here.path / name for name in names)], check=True,
+                   stdout=subprocess.DEVNULL, timeout=20)
+    allowed = here.path / 'allowed'
+    allowed.write_text(''.join((here.path / f'{name}.pub').read_text() for name in names if name != 'manager'))
+    return allowed

@@ -2,27 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Agents on hosts: one is killed, one stopped, one cut off, and all are far away; and very many workers."""
 
-import os
 import pathlib
-import subprocess
 import time
 
 from hosts import Hosts
-from pools import Pools, expect_all_right, stop_for
+from pools import Pools, expect_all_right, make_keys, stop_for
 from processes import Unsupported
 from remotetest import Skip, for_each, main, test, wait_until
 
 HEARTBEAT = 0.3
 NAMES = ['manager', 'a', 'b', 'c']
-
-
-def make_keys(here, *names):
-    """Keys by `pool keygen`: a file for each, and one of those that are let in."""
-    subprocess.run([os.environ['POOL_COMMAND'], 'keygen', *(here.path / name for name in names)], check=True,
-                   stdout=subprocess.DEVNULL, timeout=20)
-    allowed = here.path / 'allowed'
-    allowed.write_text(''.join((here.path / f'{name}.pub').read_text() for name in names if name != 'manager'))
-    return allowed
 
 
 class Network:

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A pool whose agents are steps of Slurm: it starts, one is drained, and another takes its place."""
 
-import importlib
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 
-from pools import DRIVE, Drive, Pools, expect_all_right
+from pools import DRIVE, Drive, Pools, expect_all_right, make_keys
 from processes import kill_orphans
 from remotetest import main, test, wait_until
 from slurm import Slurm
@@ -23,13 +22,9 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def make_keys(here):
-    return importlib.import_module('test-networks').make_keys(here, 'manager', 'agent')
-
-
 def start(here, *options):
     """A pool with two agents."""
-    allowed = make_keys(here)
+    allowed = make_keys(here, 'manager', 'agent')
     process = CLUSTERS[0].popen(DRIVE, '--launcher', 'slurm', '--endpoint', f'tcp://127.0.0.1:{free_port()}',
                                 '--key-file', str(here.path / 'manager.key'), '--allowed-keys', str(allowed),
                                 '--agent-key-file', str(here.path / 'agent.key'), '-j', '4', '--per-agent', '2', '--progress', '10',
