@@ -3,6 +3,7 @@
 
 #include "pool-zmq-agent.h"
 
+#include "pool-zmq-monitor.h"
 #include "pool-zmq-security.h"
 #include "pool-zmq-socket.h"
 
@@ -18,6 +19,10 @@
 #define RECEIVE_MAX 256
 #define LINGER_MS 1000
 #define RETRY_SECONDS 300
+/* Connections that end so early, in a row, until that is taken for a refusal: a pool may as well be about to end. */
+#define BROKEN_MAX 3
+/* After a refusal ZeroMQ does not try again; but the list of keys may change. */
+#define REFUSED_US (2 * G_USEC_PER_SEC)
 
 typedef struct
 {
@@ -25,6 +30,11 @@ typedef struct
   void *context, *socket;
   GPtrArray *parts;
   char *endpoint, *server_key, *key_file;
+
+  void *monitor; /* NULL: the pool does not ask for keys */
+  guint n_broken;
+  gboolean has_told; /* why it is not let in */
+  gint64 retry_at;   /* monotonic µs; 0: ZeroMQ tries by itself */
 } PoolZmqAgent;
 
 static gboolean
@@ -33,19 +43,41 @@ transport_send (PoolAgentTransport *transport, PoolWireWriter *message)
   return pool_zmq_send (((PoolZmqAgent *) transport)->socket, NULL, message);
 }
 
-static gboolean
-transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
+/* The pool does not say why it lets nobody in. */
+static void
+tell_why (PoolZmqAgent *self, guint16 event)
 {
-  PoolZmqAgent *self = (PoolZmqAgent *) transport;
-  gboolean any = FALSE;
+  char key[41] = "";
+  size_t size = sizeof key;
 
-  for (guint i = 0; i < RECEIVE_MAX && pool_zmq_receive (self->socket, self->parts); i++)
+  if (self->has_told)
+    return;
+  self->has_told = TRUE;
+  zmq_getsockopt (self->socket, ZMQ_CURVE_PUBLICKEY, key, &size);
+  if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+    g_printerr ("%s: %s refused this agent's key: is its public key, %s, in the pool's allowed-keys?\n",
+                g_get_prgname (), self->endpoint, key);
+  else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+    g_printerr ("%s: what answers at %s is no pool that asks for keys\n", g_get_prgname (), self->endpoint);
+  else
+    g_printerr ("%s: %s breaks off each connection: is %s the public key of that pool?\n", g_get_prgname (),
+                self->endpoint, self->server_key);
+}
+
+static void
+take_event (guint16 event, guint32 value, gpointer data)
+{
+  PoolZmqAgent *self = data;
+
+  if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+    self->retry_at = g_get_monotonic_time () + REFUSED_US;
+  if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
     {
-      pool_agent_take_message (agent, (GBytes *const *) self->parts->pdata, self->parts->len);
-      any = TRUE;
+      self->n_broken = 0;
+      self->has_told = FALSE;
     }
-  g_ptr_array_set_size (self->parts, 0);
-  return any;
+  else if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || ++self->n_broken >= BROKEN_MAX)
+    tell_why (self, event);
 }
 
 static gboolean
@@ -63,6 +95,10 @@ connect_socket (PoolZmqAgent *self, GError **error)
   if (g_str_has_prefix (self->endpoint, "tcp:") &&
       !pool_zmq_security_set_up_agent (self->socket, self->server_key, self->key_file, error))
     return FALSE;
+  if (g_str_has_prefix (self->endpoint, "tcp:"))
+    self->monitor = pool_zmq_monitor_new (self->context, self->socket,
+                                          ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
   if (zmq_connect (self->socket, self->endpoint) != 0)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "There is no way to connect to \"%s\": %s",
@@ -74,15 +110,56 @@ connect_socket (PoolZmqAgent *self, GError **error)
 }
 
 static void
+close_socket (void *socket, void *monitor)
+{
+  if (monitor != NULL)
+    pool_zmq_monitor_free (monitor, socket);
+  if (socket != NULL)
+    zmq_close (socket);
+}
+
+static void
 transport_reconnect (PoolAgentTransport *transport)
 {
   PoolZmqAgent *self = (PoolZmqAgent *) transport;
+  void *socket = g_steal_pointer (&self->socket), *monitor = g_steal_pointer (&self->monitor);
   g_autoptr (GError) error = NULL;
 
-  zmq_close (g_steal_pointer (&self->socket));
-  /* it could be done before */
-  if (!connect_socket (self, &error))
-    g_error ("%s", error->message);
+  self->retry_at = 0;
+  if (connect_socket (self, &error))
+    {
+      close_socket (socket, monitor);
+      return;
+    }
+  /* the file of its keys may come back */
+  if (!self->has_told)
+    g_printerr ("%s: %s\n", g_get_prgname (), error->message);
+  self->has_told = TRUE;
+  close_socket (self->socket, self->monitor);
+  self->socket = socket;
+  self->monitor = monitor;
+  self->transport.fd = pool_zmq_get_fd (socket);
+  self->retry_at = g_get_monotonic_time () + REFUSED_US;
+}
+
+static gboolean
+transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
+{
+  PoolZmqAgent *self = (PoolZmqAgent *) transport;
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < RECEIVE_MAX && pool_zmq_receive (self->socket, self->parts); i++)
+    {
+      pool_agent_take_message (agent, (GBytes *const *) self->parts->pdata, self->parts->len);
+      any = TRUE;
+    }
+  g_ptr_array_set_size (self->parts, 0);
+  /* while it looks for a pool it comes here twice a second */
+  if (self->monitor != NULL)
+    pool_zmq_monitor_drain (self->monitor, take_event, self);
+  if (self->retry_at != 0 && g_get_monotonic_time () >= self->retry_at)
+    transport_reconnect (transport);
+  return any;
 }
 
 static void
@@ -93,7 +170,7 @@ clear (PoolZmqAgent *self)
   if (self->socket != NULL)
     {
       zmq_setsockopt (self->socket, ZMQ_LINGER, &linger, sizeof linger);
-      zmq_close (self->socket);
+      close_socket (self->socket, self->monitor);
     }
   if (self->context != NULL)
     zmq_ctx_term (self->context);

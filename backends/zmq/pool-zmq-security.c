@@ -3,6 +3,7 @@
 
 #include "pool-zmq-security.h"
 
+#include "pool-zmq-monitor.h"
 #include "pool-zmq-socket.h"
 
 #include "libpool/pool-error.h"
@@ -13,7 +14,6 @@
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 #define ZAP_VERSION "1.0"
 #define ZAP_DOMAIN "libpool"
-#define MONITOR_ENDPOINT "inproc://libpool-monitor"
 
 /* The frames of a request, as the specification has them. */
 enum
@@ -34,6 +34,7 @@ struct _PoolZmqSecurity
   void *zap, *monitor;
   PoolAllowList *allowed;
   GPtrArray *parts;
+  guint n_refused; /* since it was asked last */
   GHashTable *strangers; /* descriptors of those that have not shown a key yet */
   char public_key[POOL_KEY_TEXT_SIZE];
 };
@@ -55,7 +56,7 @@ check_config (const PoolRemoteConfig *config, GError **error)
   if (config->key_file != NULL && config->allowed_keys != NULL)
     return TRUE;
   g_set_error (error, POOL_ERROR, POOL_ERROR_AUTHENTICATION,
-               "A pool that listens at %s needs keys, and has no %s: make some by \"pool keygen pool agent\", set key-file "
+               "A pool that listens at %s needs keys, and has no %s: make some by \"pool keygen pool\" and \"pool keygen agent\", set key-file "
                "to pool.key and allowed-keys to a file or directory with agent.pub, and start agents by \"pool worker "
                "--server-key pool.pub --key-file agent.key\"",
                config->endpoint, config->key_file == NULL ? "key-file" : "allowed-keys");
@@ -87,13 +88,10 @@ open_sockets (PoolZmqSecurity *self, void *context, GError **error)
   const int linger = 0;
 
   self->zap = zmq_socket (context, ZMQ_REP);
-  self->monitor = zmq_socket (context, ZMQ_PAIR);
-  if (self->zap != NULL && self->monitor != NULL &&
-      zmq_setsockopt (self->zap, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
-      zmq_setsockopt (self->monitor, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
-      zmq_bind (self->zap, ZAP_ENDPOINT) == 0 &&
-      zmq_socket_monitor (self->router, MONITOR_ENDPOINT, events) == 0 &&
-      zmq_connect (self->monitor, MONITOR_ENDPOINT) == 0)
+  if (self->zap != NULL && zmq_setsockopt (self->zap, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
+      zmq_bind (self->zap, ZAP_ENDPOINT) == 0)
+    self->monitor = pool_zmq_monitor_new (context, self->router, events);
+  if (self->monitor != NULL)
     return TRUE;
   g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot ask for the keys of its agents: %s",
                zmq_strerror (errno));
@@ -104,6 +102,7 @@ PoolZmqSecurity *
 pool_zmq_security_new (void *context, void *socket, const PoolRemoteConfig *config, GError **error)
 {
   PoolZmqSecurity *self;
+  g_autoptr (GError) local_error = NULL;
 
   if (!check_config (config, error))
     return NULL;
@@ -111,7 +110,10 @@ pool_zmq_security_new (void *context, void *socket, const PoolRemoteConfig *conf
   self->router = socket;
   self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
   self->strangers = g_hash_table_new (NULL, NULL);
-  if (set_up_server (self, config, error) && open_sockets (self, context, error))
+  if (!set_up_server (self, config, &local_error))
+    /* what is wrong with a file of keys */
+    g_set_error_literal (error, POOL_ERROR, POOL_ERROR_AUTHENTICATION, local_error->message);
+  else if (open_sockets (self, context, error))
     return self;
   pool_zmq_security_free (self);
   return NULL;
@@ -120,9 +122,8 @@ pool_zmq_security_new (void *context, void *socket, const PoolRemoteConfig *conf
 void
 pool_zmq_security_free (PoolZmqSecurity *self)
 {
-  zmq_socket_monitor (self->router, NULL, 0);
   if (self->monitor != NULL)
-    zmq_close (self->monitor);
+    pool_zmq_monitor_free (self->monitor, self->router);
   if (self->zap != NULL)
     zmq_close (self->zap);
   g_clear_pointer (&self->allowed, pool_allow_list_free);
@@ -222,35 +223,28 @@ answer (PoolZmqSecurity *self, GPtrArray *request)
   send_frame (self->zap, "", 0, FALSE);
 }
 
-/* What happened to a connection: u16 event, u32 its descriptor. TRUE: it was not let in. */
-static gboolean
-take_event (PoolZmqSecurity *self, GPtrArray *parts)
+/* What happened to a connection, @value: its descriptor. */
+static void
+take_event (guint16 event, guint32 value, gpointer data)
 {
-  guint16 event;
-  guint32 fd;
-  gsize size;
-  const guint8 *data = g_bytes_get_data (parts->pdata[0], &size);
+  PoolZmqSecurity *self = data;
 
-  if (size != sizeof event + sizeof fd)
-    return FALSE;
-  memcpy (&event, data, sizeof event);
-  memcpy (&fd, data + sizeof event, sizeof fd);
   if (event == ZMQ_EVENT_ACCEPTED)
-    g_hash_table_add (self->strangers, GUINT_TO_POINTER (fd));
-  else
-    return g_hash_table_remove (self->strangers, GUINT_TO_POINTER (fd)) && event == ZMQ_EVENT_DISCONNECTED;
-  return FALSE;
+    g_hash_table_add (self->strangers, GUINT_TO_POINTER (value));
+  else if (g_hash_table_remove (self->strangers, GUINT_TO_POINTER (value)) && event == ZMQ_EVENT_DISCONNECTED)
+    self->n_refused++;
 }
 
 guint
 pool_zmq_security_dispatch (PoolZmqSecurity *self)
 {
-  guint n_refused = 0;
+  guint n_refused;
 
   while (pool_zmq_receive (self->zap, self->parts))
     answer (self, self->parts);
-  while (pool_zmq_receive (self->monitor, self->parts))
-    n_refused += take_event (self, self->parts);
+  pool_zmq_monitor_drain (self->monitor, take_event, self);
   g_ptr_array_set_size (self->parts, 0);
+  n_refused = self->n_refused;
+  self->n_refused = 0;
   return n_refused;
 }
