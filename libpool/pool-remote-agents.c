@@ -12,8 +12,9 @@
 
 /* Agents: they come, say what happens on their side, answer when they are asked whether they are still there, and go. */
 
-/* After so many questions without an answer one counts as gone. */
+/* After so many questions without an answer one counts as gone: one elsewhere, and one here, whose end would show. */
 #define UNANSWERED_MAX 3
+#define UNANSWERED_HERE_MAX 10
 /* All that a sandbox can have. */
 #define SANDBOX_ENFORCEABLE (2 * POOL_SANDBOX_FLAGS_NETWORK - 1)
 /* Nobody offers more workers than a pool may have. */
@@ -565,14 +566,16 @@ pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
   for (guint i = 0; i < self->agents->len; i++)
     {
       PoolRemoteAgent *agent = self->agents->pdata[i];
+      guint most;
 
       if (agent == NULL || !is_to_answer (agent))
         continue;
       any = TRUE;
-      if (++agent->n_unanswered > UNANSWERED_MAX)
+      most = agent->is_launched && !pool_launcher_is_remote (self->launcher) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
+      if (++agent->n_unanswered > most)
         {
           g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",
-                                                  (double) UNANSWERED_MAX * self->heartbeat / G_USEC_PER_SEC);
+                                                  (double) most * self->heartbeat / G_USEC_PER_SEC);
 
           pool_remote_agent_lose (agent, how);
         }
