@@ -5,12 +5,13 @@ import collections
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
 
 from processes import Owner, marked, read_line, status
-from remotetest import wait_until
+from remotetest import Skip, wait_until
 
 DRIVE = os.environ['POOL_DRIVE']
 AGENT = [os.environ['POOL_WORKER'], 'zmq', 'agent']
@@ -145,3 +146,15 @@ def stop_for(process, seconds, sleep):
     process.send_signal(signal.SIGSTOP)
     sleep(seconds)
     process.send_signal(signal.SIGCONT)
+
+
+def make_keys(here, *names):
+    """Keys by `pool keygen`: a file for each, and one of those that are let in."""
+    pool = shutil.which('pool')
+    for name in names:
+        done = subprocess.run([pool or 'pool', 'keygen', here.path / name], capture_output=True, check=False) if pool else None
+        if not done or done.returncode or not (here.path / f'{name}.key').exists():
+            raise Skip('there is no `pool keygen` yet')
+    allowed = here.path / 'allowed'
+    allowed.write_text(''.join((here.path / f'{name}.pub').read_text() for name in names if name != 'manager'))
+    return allowed

@@ -282,7 +282,8 @@ def test_ten_thousand_tasks_and_agents_that_are_killed_and_stopped():
                 os.kill(pid, number)
             killed += number != signal.SIGSTOP
             stopped += number == signal.SIGSTOP
-            if number == signal.SIGSTOP and rand.random() < 0.7:
+            # an agent that is stopped is missed; a worker that is, without a limit of its task, is not
+            if number == signal.SIGSTOP and (pid not in agents or rand.random() < 0.5):
                 time.sleep(rand.random())
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)

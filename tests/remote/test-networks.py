@@ -3,29 +3,15 @@
 """Agents on hosts: one is killed, one stopped, one cut off, and all are far away; and very many workers."""
 
 import pathlib
-import shutil
-import subprocess
 import time
 
 from hosts import Hosts
-from pools import Pools, expect_all_right, stop_for
+from pools import Pools, expect_all_right, make_keys, stop_for
 from processes import Unsupported
 from remotetest import Skip, for_each, main, test, wait_until
 
 HEARTBEAT = 0.3
 NAMES = ['manager', 'a', 'b', 'c']
-
-
-def make_keys(here, *names):
-    """Keys by `pool keygen`: a file for each, and one of those that are let in."""
-    pool = shutil.which('pool')
-    for name in names:
-        done = subprocess.run([pool or 'pool', 'keygen', here.path / name], capture_output=True, check=False) if pool else None
-        if not done or done.returncode or not (here.path / f'{name}.key').exists():
-            raise Skip('there is no `pool keygen` yet')
-    allowed = here.path / 'allowed'
-    allowed.write_text(''.join((here.path / f'{name}.pub').read_text() for name in names if name != 'manager'))
-    return allowed
 
 
 class Network:

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A pool whose agents are steps of Slurm: it starts, one is drained, and another takes its place."""
 
-import importlib
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 
-from pools import DRIVE, POOL_ERROR, Drive, Pools, expect_all_right
+from pools import DRIVE, POOL_ERROR, Drive, Pools, expect_all_right, make_keys
 from processes import kill_orphans
 from remotetest import Skip, main, test, wait_until
 from slurm import Slurm
@@ -24,17 +23,13 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def make_keys(here):
-    return importlib.import_module('test-networks').make_keys(here, 'manager', 'agent')
-
-
 def start(here, *options):
     """A pool with two agents; skipped as long as there are no such."""
     done = subprocess.run([DRIVE, '--launcher', 'slurm', '--endpoint', 'tcp://127.0.0.1:1', '-n', '0'], capture_output=True,
                           text=True, timeout=30, check=False)
     if INVALID_ARGUMENT in done.stdout:
         raise Skip('there is no launcher "slurm" yet')
-    allowed = make_keys(here)
+    allowed = make_keys(here, 'manager', 'agent')
     process = CLUSTERS[0].popen(DRIVE, '--launcher', 'slurm', '--endpoint', f'tcp://127.0.0.1:{free_port()}',
                                 '--key-file', str(here.path / 'manager.key'), '--allowed-keys', str(allowed),
                                 '--agent-key-file', str(here.path / 'agent.key'), '-j', '4', '--per-agent', '2', '--progress', '10',
