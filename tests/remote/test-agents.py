@@ -43,6 +43,17 @@ def test_tasks_wait_for_an_agent_that_is_late():
 
 
 @test
+def test_a_pool_leaves_no_socket_behind():
+    with Pools() as here:
+        drive = here.drive('-n', 5, env={'XDG_RUNTIME_DIR': str(here.path)})
+        assert drive.endpoint.startswith(f'ipc://{here.path}/libpool-')
+        assert len(list(here.path.iterdir())) == 1
+        drive.result()
+        drive.end()
+        assert not list(here.path.iterdir())
+
+
+@test
 def test_an_agent_may_be_there_before_its_pool():
     with Pools() as here:
         agent = here.agent()
