@@ -299,7 +299,13 @@ pool_zmq_backend_close (PoolRemoteBackend *remote)
   if (self->context != NULL)
     zmq_ctx_term (g_steal_pointer (&self->context));
   if (self->directory != NULL)
-    g_rmdir (self->directory);
+    {
+      g_autofree char *path = g_build_filename (self->directory, "pool", NULL);
+
+      /* ZeroMQ leaves it there */
+      g_unlink (path);
+      g_rmdir (self->directory);
+    }
   g_clear_pointer (&self->directory, g_free);
 }
 
