@@ -424,9 +424,11 @@ is_told (const PoolAgentWorker *worker, const PoolBackendWorker *now, const Pool
 
 /* When it was started is known of tasks with a limit only; another one lasts if it is seen twice. */
 static gboolean
-lasts (const PoolAgentWorker *worker, const PoolBackendWorker *now, gint64 time)
+lasts (const PoolAgentWorker *worker, const PoolBackendWorker *now, const PoolAgentTask *task, gint64 time)
 {
-  return now->since > 0 ? time - now->since >= LASTS_US : now->handle == worker->seen_handle;
+  if (task->task.flags & POOL_CALL_LIMITED)
+    return now->since > 0 && time - now->since >= LASTS_US;
+  return now->handle == worker->seen_handle;
 }
 
 /*
@@ -454,10 +456,13 @@ pool_agent_look (PoolAgent *self, gint64 time)
       if (task == NULL || (is_told (worker, &now, task) && !task->is_asked_for))
         continue;
       any = TRUE;
-      if (lasts (worker, &now, time) || task->is_asked_for)
+      if (lasts (worker, &now, task, time) || task->is_asked_for)
         {
           task->is_asked_for = FALSE;
           say_state (self, worker, &now, time);
+          /* its time has not begun: that has to be told yet */
+          if (now.since == 0 && (task->task.flags & POOL_CALL_LIMITED))
+            worker->told_handle = 0;
         }
       worker->seen_handle = now.handle;
     }
