@@ -66,11 +66,27 @@ report_not_started (PoolRemoteBackend *self, const char *how)
   pool_backend_worker_down (POOL_BACKEND (self), &exit);
 }
 
-/* The engine tries again when it hears of one; of all, it gives up. */
+static gboolean
+has_agents (PoolRemoteBackend *self)
+{
+  for (guint i = 0; i < self->agents->len; i++)
+    if (self->agents->pdata[i] != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+/* While there are others the pool goes on, and it is tried again. Else the engine tries again when it hears of one; of all, it gives up. */
 void
 pool_remote_backend_launch_failed (PoolRemoteBackend *self, guint n_workers, const char *how)
 {
   guint n = ++self->n_failed_launches < TRIES ? 1 : MAX (n_workers, TRIES);
+
+  if (has_agents (self))
+    {
+      pool_remote_backend_plan (self, n_workers);
+      report_not_started (self, how);
+      return;
+    }
 
   for (guint i = 0; i < n; i++)
     report_not_started (self, how);
