@@ -10,7 +10,9 @@
 #include "pool-module-private.h"
 #include "pool-value-private.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The backend that makes an agent's workers. */
@@ -312,6 +314,32 @@ free_task (gpointer data)
   g_free (task);
 }
 
+/*
+ * What tasks print comes out where the program's own output does, as with workers that are its children. Until now what this agent had to
+ * say was for who started it.
+ */
+static void
+take_standard_streams (pid_t parent)
+{
+  int pidfd = (int) syscall (SYS_pidfd_open, parent, 0);
+
+  for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/%d/fd/%d", (int) parent, fd);
+      int theirs = pidfd >= 0 ? (int) syscall (SYS_pidfd_getfd, pidfd, fd, 0) : -1;
+
+      /* that may be forbidden, where to open it once more is not */
+      if (theirs < 0)
+        theirs = open (path, O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+      if (theirs < 0)
+        continue;
+      dup2 (theirs, fd);
+      close (theirs);
+    }
+  if (pidfd >= 0)
+    close (pidfd);
+}
+
 void
 pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant *welcome)
 {
@@ -330,6 +358,8 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
   self->errors = g_ptr_array_new_with_free_func (free_error);
   g_queue_init (&self->pending);
   pool_wire_writer_reset (&self->out);
+  if (self->settings->parent > 0)
+    take_standard_streams (self->settings->parent);
   if (start_local (self, welcome, first_worker, &error))
     return;
 
