@@ -40,7 +40,7 @@ def steps():
 @test
 def test_a_drained_step_is_replaced():
     with Pools() as here:
-        drive = start(here, '-n', 600, '--nap', 20000, '--file', here.notes)
+        drive = start(here, '-n', 2500, '--nap', 20000, '--file', here.notes)
         drive.wait_for(50)
         before = steps()
         assert len(before) == 2, before
@@ -48,7 +48,7 @@ def test_a_drained_step_is_replaced():
         CLUSTERS[0].command('scancel', '--signal=USR1', before[0])
         assert wait_until(lambda: before[0] not in steps() and len(steps()) == 2, 20), (before, steps())
         result = drive.result()
-        expect_all_right(result, 600)
+        expect_all_right(result, 2500)
         assert result['wanted'] == 4, result
         assert set(here.read_notes()[0].values()) == {1}, 'a task that ran was ended'
         drive.end()
