@@ -87,7 +87,6 @@ struct _PoolAgent
   guint64 session;
   guint32 n_sent, n_received;
   PoolWireWriter out;
-  gboolean is_fresh; /* the session was greeted, and the pool has not been told anything yet */
 
   PoolBackend *local; /* NULL: no session */
   PoolEngine *engine; /* has the functions; nobody else's tasks */

@@ -299,13 +299,6 @@ start_local (PoolAgent *self, GVariant *welcome, guint first_worker, GError **er
 }
 
 static void
-free_error (gpointer error)
-{
-  if (error != NULL)
-    g_error_free (error);
-}
-
-static void
 free_task (gpointer data)
 {
   PoolAgentTask *task = data;
@@ -355,7 +348,7 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
   self->indexes = g_hash_table_new (NULL, NULL);
   self->tasks = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_task);
   self->functions = g_array_new (FALSE, TRUE, sizeof (gint64));
-  self->errors = g_ptr_array_new_with_free_func (free_error);
+  self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   g_queue_init (&self->pending);
   pool_wire_writer_reset (&self->out);
   if (self->settings->parent > 0)
@@ -523,5 +516,5 @@ pool_agent_check_memory (PoolAgent *self)
       worker->ran_out_of_memory = TRUE;
       klass->kill_worker (self->local, i, SIGKILL);
     }
-  self->memory_at = g_get_monotonic_time () + 25 * 1000;
+  self->memory_at = g_get_monotonic_time () + POOL_MEMORY_CHECK_US;
 }

@@ -145,7 +145,7 @@ take_refusal (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
 
 /* Of no session: what is said to strangers. */
 static void
-take_first (PoolAgent *self, PoolWireReader *reader, const PoolWireRecord *record, const guint8 *data)
+take_first (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
 {
   if (record->type == POOL_WIRE_REFUSED)
     take_refusal (self, record, data);
@@ -170,7 +170,7 @@ pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
         return;
       if (reader.session == 0)
         {
-          take_first (self, &reader, &record, data);
+          take_first (self, &record, data);
           return;
         }
       if (record.type == POOL_WIRE_WELCOME)

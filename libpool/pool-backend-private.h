@@ -5,6 +5,9 @@
 
 G_BEGIN_DECLS
 
+/* All flags that a worker can say it enforces. */
+#define POOL_SANDBOX_ENFORCEABLE (2 * POOL_SANDBOX_FLAGS_NETWORK - 1)
+
 /*
  * Who hears of what happens in a backend whose tasks are another machine's: an agent, which passes it on. Each is called as
  * the engine's function of that name would be.

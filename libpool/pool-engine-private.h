@@ -263,6 +263,9 @@ void pool_engine_start_statistics_locked (PoolEngine *self);
 gboolean pool_engine_start_trace (PoolEngine *self, const char *path, const char *label, GError **error);
 gboolean pool_engine_stop_trace (PoolEngine *self, GError **error);
 
+/* How often the memory that busy workers have is looked at, where it has a limit. */
+#define POOL_MEMORY_CHECK_US (25 * 1000)
+
 /* time (pool-engine-time.c); with the lock held */
 void pool_engine_arm_timer_locked (PoolEngine *self, gint64 when);
 void pool_engine_check_time_locked (PoolEngine *self);

@@ -21,9 +21,6 @@
 /* How soon to look again for a task that was claimed and has not begun. */
 #define UNPLACED_US 1000
 
-/* How often to look at the memory that busy workers have. */
-#define MEMORY_CHECK_US (25 * 1000)
-
 typedef struct
 {
   guint64 handle;
@@ -183,7 +180,7 @@ check_patience (PoolEngine *self, PoolWorker *worker, const PoolBackendWorker *n
 void
 pool_engine_watch_memory_locked (PoolEngine *self)
 {
-  self->memory_check_at = g_get_monotonic_time () + MEMORY_CHECK_US;
+  self->memory_check_at = g_get_monotonic_time () + POOL_MEMORY_CHECK_US;
   pool_engine_arm_timer_locked (self, self->memory_check_at);
 }
 
@@ -339,7 +336,7 @@ pool_engine_check_time_locked (PoolEngine *self)
   if (self->idle_check_at != 0)
     next = earlier (next, self->idle_check_at);
   if (self->memory_check_at != 0 && time >= self->memory_check_at)
-    self->memory_check_at = self->n_sent > 0 ? time + MEMORY_CHECK_US : 0;
+    self->memory_check_at = self->n_sent > 0 ? time + POOL_MEMORY_CHECK_US : 0;
   if (self->memory_check_at != 0)
     next = earlier (next, self->memory_check_at);
   if (next != G_MAXINT64)

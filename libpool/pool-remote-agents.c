@@ -3,6 +3,7 @@
 
 #include "pool-remote-backend-private.h"
 
+#include "pool-backend-private.h"
 #include "pool-engine-private.h"
 #include "pool-error.h"
 #include "pool-value-private.h"
@@ -15,8 +16,6 @@
 /* After so many questions without an answer one counts as gone: one elsewhere, and one here, whose end would show. */
 #define UNANSWERED_MAX 3
 #define UNANSWERED_HERE_MAX 10
-/* All that a sandbox can have. */
-#define SANDBOX_ENFORCEABLE (2 * POOL_SANDBOX_FLAGS_NETWORK - 1)
 /* Nobody offers more workers than a pool may have. */
 #define OFFERED_MAX 4000
 
@@ -290,7 +289,7 @@ find_greeter (PoolRemoteBackend *self, guint peer, guint number, guint n_workers
 }
 
 static void
-welcome (PoolRemoteAgent *agent, const PoolWireRecord *hello, GVariant *facts)
+welcome (PoolRemoteAgent *agent, GVariant *facts)
 {
   PoolRemoteBackend *self = agent->backend;
   g_autofree char *host = NULL;
@@ -338,7 +337,7 @@ take_hello (PoolRemoteBackend *self, guint peer, const PoolWireRecord *record, c
     return;
   agent->peer = peer;
   agent->nonce = nonce;
-  welcome (agent, record, facts);
+  welcome (agent, facts);
 }
 
 /* --- what they say --- */
@@ -360,7 +359,7 @@ take_up (PoolRemoteAgent *agent, const PoolWireRecord *record)
   g_hash_table_insert (agent->workers, GUINT_TO_POINTER (worker->number), worker);
   agent->n_up++;
   agent->window = MAX (agent->window, 2 * agent->n_up);
-  pool_backend_worker_sandboxed (POOL_BACKEND (self), worker->id, record->flags & SANDBOX_ENFORCEABLE);
+  pool_backend_worker_sandboxed (POOL_BACKEND (self), worker->id, record->flags & POOL_SANDBOX_ENFORCEABLE);
   pool_backend_worker_up (POOL_BACKEND (self), worker->id, record->id, agent->host);
   return TRUE;
 }

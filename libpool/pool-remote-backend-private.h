@@ -52,7 +52,6 @@ typedef struct
   guint n_items;
   gint64 no_split_until; /* monotonic µs; G_MAXINT64: it has been asked for */
   gboolean is_recalled;  /* it was asked to be handed back */
-  gboolean is_given_up;  /* the engine does not want to hear of it again */
 } PoolRemoteTask;
 
 struct _PoolRemoteAgent
@@ -115,7 +114,7 @@ struct _PoolRemoteBackend
   gint64 timer_at;
   gint64 ping_at; /* monotonic µs; 0: nobody is to be asked */
   gint64 give_up_at; /* monotonic µs: the pool ends, and agents had time; 0: it does not */
-  gboolean is_stopping, stops_now;
+  gboolean is_stopping;
 };
 
 struct _PoolRemoteBackendClass

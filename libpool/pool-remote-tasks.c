@@ -60,13 +60,8 @@ pool_remote_backend_wrap_payload (PoolBackend *backend, guint8 *payload, gsize s
 void
 pool_remote_backend_adopt_payload (PoolBackend *backend, guint64 handle, guint8 *payload, gboolean is_ours)
 {
-  PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
-  PoolRemoteTask *task = g_hash_table_lookup (self->tasks, &handle);
-
-  if (task != NULL)
-    task->is_given_up = TRUE;
   if (is_ours)
-    g_hash_table_remove (self->payloads, payload);
+    pool_remote_backend_free_payload (backend, payload);
   else
     g_free (payload);
 }
@@ -138,7 +133,7 @@ static void
 send_task (PoolRemoteAgent *agent, const PoolBackendTask *task)
 {
   PoolRemoteBackend *self = agent->backend;
-  PoolRemoteTask *sent = g_new0 (PoolRemoteTask, 1);
+  PoolRemoteTask *sent = g_new (PoolRemoteTask, 1);
   GBytes *bytes = task->size >= POOL_WIRE_PART_MIN ? g_hash_table_lookup (self->payloads, task->data) : NULL;
 
   *sent = (PoolRemoteTask){ .handle = task->handle, .agent = agent, .n_items = task->n_items };
@@ -199,7 +194,7 @@ pool_remote_backend_cancel (PoolBackend *backend, guint64 handle)
 {
   PoolRemoteTask *task = g_hash_table_lookup (POOL_REMOTE_BACKEND (backend)->tasks, &handle);
 
-  if (task != NULL && !task->is_recalled)
+  if (task != NULL)
     {
       recall (task);
       pool_remote_backend_flush (task->agent->backend);

@@ -4,6 +4,7 @@
 #include "pool-wire-private.h"
 
 #include "pool-error.h"
+#include "pool-packed-private.h"
 #include "pool-value-private.h"
 
 /* --- bytes --- */
@@ -22,22 +23,6 @@ get_u32 (const guint8 *p)
 
   memcpy (&value, p, sizeof value);
   return GUINT32_FROM_LE (value);
-}
-
-static void
-put_u64 (guint8 *p, guint64 value)
-{
-  value = GUINT64_TO_LE (value);
-  memcpy (p, &value, sizeof value);
-}
-
-static guint64
-get_u64 (const guint8 *p)
-{
-  guint64 value;
-
-  memcpy (&value, p, sizeof value);
-  return GUINT64_FROM_LE (value);
 }
 
 /* Between this machine's order of bytes and that of the wire; the same both ways. */
@@ -121,7 +106,7 @@ pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial)
 
   put_u32 (head, POOL_WIRE_MAGIC);
   put_u32 (head + 4, serial);
-  put_u64 (head + 8, session);
+  pool_packed_write (head + 8, session);
   put_u32 (head + 16, self->n_records);
   put_u32 (head + 20, self->parts->len);
 }
@@ -178,7 +163,7 @@ pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboo
     return refuse (error, "it does not begin like one");
   if (size > POOL_WIRE_HEAD_MAX || n_parts > POOL_WIRE_PARTS_MAX + 1)
     return refuse (error, "it is too long");
-  *self = (PoolWireReader){ .session = get_u64 (head + 8), .serial = get_u32 (head + 4),
+  *self = (PoolWireReader){ .session = pool_packed_read (head + 8), .serial = get_u32 (head + 4),
                             .n_records = get_u32 (head + 16), .parts = parts, .n_parts = n_parts,
                             .offset = POOL_WIRE_HEAD };
   if (get_u32 (head + 20) != n_parts - 1)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config.h"
-
 #include "pool-cli.h"
 
+#include "libpool/pool-copy-private.h"
+
 #include <errno.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 typedef struct
@@ -36,8 +35,7 @@ run_keygen (char **argv)
 static int
 run_worker (char **argv)
 {
-  const char *given = getauxval (AT_SECURE) ? NULL : g_getenv ("POOL_WORKER");
-  const char *program = given != NULL && g_path_is_absolute (given) ? given : POOL_WORKER_PROGRAM;
+  g_autofree char *program = pool_copy_find_worker_program ();
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   g_auto (GStrv) words = NULL;
 

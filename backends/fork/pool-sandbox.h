@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "libpool.h"
+#include "libpool/pool-backend-private.h"
 
 G_BEGIN_DECLS
 
@@ -9,8 +9,6 @@ G_BEGIN_DECLS
  * What a worker process takes from itself before anything else runs in it. There is no way back, and what it starts has
  * no more than it has. See docs/sandbox.md for what each mode promises.
  */
-
-#define POOL_SANDBOX_ENFORCEABLE (2 * POOL_SANDBOX_FLAGS_NETWORK - 1)
 
 /* Asks the system for what @sandbox needs, without applying anything; FALSE: names the part and its errno. */
 gboolean pool_sandbox_check (PoolSandbox sandbox, GError **error);
