@@ -229,7 +229,7 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
   g_list_free_full (g_steal_pointer (&workers), g_free);
   if (agent->is_launched && !agent->has_left)
     pool_launcher_signal (self->launcher, agent->number, pool_launcher_is_remote (self->launcher) ? SIGTERM : SIGKILL);
-  if (n_missing > 0 && agent->is_launched && !self->is_stopping)
+  if (n_missing > 0 && agent->is_launched && !agent->is_draining && !self->is_stopping)
     pool_remote_backend_launch_failed (self, n_missing, how);
   pool_remote_agent_free (agent);
 }
@@ -419,10 +419,15 @@ take_state (PoolRemoteAgent *agent, const PoolWireRecord *record)
   return TRUE;
 }
 
+/* One that this side has started is replaced at once, as a whole: its workers end one by one, each when its task does. */
 static void
 take_draining (PoolRemoteAgent *agent)
 {
+  if (agent->is_draining)
+    return;
   agent->is_draining = TRUE;
+  if (agent->is_launched && !agent->backend->is_stopping)
+    pool_remote_backend_plan (agent->backend, agent->n_workers);
   if (agent->n_offered > 0)
     pool_backend_add_wanted (POOL_BACKEND (agent->backend), -(int) agent->n_offered);
   agent->n_offered = 0;

@@ -146,8 +146,13 @@ pool_remote_backend_count_workers (PoolBackend *backend)
   guint n = self->n_planned;
 
   for (guint i = 0; i < self->agents->len; i++)
-    if (self->agents->pdata[i] != NULL)
-      n += ((PoolRemoteAgent *) self->agents->pdata[i])->n_workers;
+    {
+      const PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      /* those of one that drains have been replaced; at the end of the pool they are waited for all the same */
+      if (agent != NULL && (!agent->is_draining || !agent->is_launched || self->is_stopping))
+        n += agent->n_workers;
+    }
   return n;
 }
 

@@ -22,6 +22,8 @@ DOCUMENT = (SOURCE / 'docs' / 'deploy-zmq.md').read_text(encoding='utf-8')
 POOL = os.environ['POOL_COMMAND']
 AGENTS = 'host-a', 'host-b', 'host-c'
 COMMANDS_MAX = 9
+LONG_FILES = 8
+LONG_SIZE = 200 * 1024 * 1024
 
 
 def commands():
@@ -36,6 +38,11 @@ def in_shell(line, address, files):
     return line.replace('FILE...', ' '.join(map(shlex.quote, files)))
 
 
+def digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
 @test
 def test_three_machines():
     lines = commands()
@@ -45,6 +52,11 @@ def test_three_machines():
     assert len(keys) + len(AGENTS) + 1 <= COMMANDS_MAX, lines
     files = sorted(str(path) for path in (SOURCE / 'libpool').glob('pool-*.c'))
     with tempfile.TemporaryDirectory() as directory, Hosts(['manager', *AGENTS]) as hosts:
+        # long enough for each agent to find the pool, which it looks for once a second
+        for number in range(LONG_FILES):
+            files.append(f'{directory}/zeros-{number}')
+            with open(files[-1], 'wb') as file:
+                file.truncate(LONG_SIZE + number)
         address = hosts.address('manager')
         for line in keys:
             subprocess.run(['sh', '-ec', in_shell(line, address, files)], cwd=directory, check=True, timeout=20,
@@ -55,7 +67,7 @@ def test_three_machines():
             agents.append(hosts.popen(agent, ['sh', '-ec', 'exec ' + line], cwd=directory, stdout=subprocess.DEVNULL,
                                       stderr=subprocess.PIPE))
         done = hosts.run('manager', ['sh', '-ec', in_shell(job, address, files)], cwd=directory, timeout=60)
-        wanted = {f'{hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()}  {file}' for file in files}
+        wanted = {f'{digest(file)}  {file}' for file in files}
         assert set(done.stdout.splitlines()) == wanted, done.stdout + done.stderr
         for agent in agents:
             assert agent.wait(20) == 0, agent.stderr.read()
