@@ -19,10 +19,13 @@ pool_arena_init (PoolArena *self, guint8 *base, gsize size)
   /* a byte for each unit: address space, until units are used */
   self->classes = mmap (NULL, size / UNIT, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (self->classes != MAP_FAILED)
-    return TRUE;
-  self->classes = NULL;
-  return FALSE;
+  if (self->classes == MAP_FAILED)
+    {
+      self->classes = NULL;
+      return FALSE;
+    }
+  madvise (self->classes, size / UNIT, MADV_DONTDUMP);
+  return TRUE;
 }
 
 void

@@ -51,8 +51,6 @@ fits_file_limit (gsize size)
 static gboolean
 map (PoolShm *self, gsize size)
 {
-  if (!fits_file_limit (size) || ftruncate (self->fd, size) != 0)
-    return FALSE;
   self->base =
       mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self->fd, 0);
   if (self->base == MAP_FAILED)
@@ -60,8 +58,15 @@ map (PoolShm *self, gsize size)
       self->base = NULL;
       return FALSE;
     }
+  /* address space by the hundred GiB: a core with it would take minutes */
   madvise (self->base, size, MADV_DONTDUMP);
   return TRUE;
+}
+
+static gboolean
+make (PoolShm *self, gsize size)
+{
+  return fits_file_limit (size) && ftruncate (self->fd, size) == 0 && map (self, size);
 }
 
 static PoolShm *
@@ -83,7 +88,7 @@ pool_shm_new (gsize ring_size, guint max_workers, GError **error)
   for (guint i = 0; self->fd >= 0 && self->base == NULL && i < G_N_ELEMENTS (windows); i++)
     {
       lay_out (&header, ring_size, max_workers, windows[i]);
-      map (self, header.size);
+      make (self, header.size);
     }
   if (self->base == NULL)
     {
@@ -116,13 +121,9 @@ pool_shm_open (int fd, GError **error)
   PoolShmHeader header;
   struct stat st;
 
-  if (fstat (fd, &st) == 0 && pread (fd, &header, sizeof header, 0) == sizeof header &&
-      header.magic == POOL_SHM_MAGIC && header.size == (guint64) st.st_size)
-    self->base =
-        mmap (NULL, header.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (self->base == NULL || self->base == MAP_FAILED)
+  if (fstat (fd, &st) != 0 || pread (fd, &header, sizeof header, 0) != sizeof header ||
+      header.magic != POOL_SHM_MAGIC || header.size != (guint64) st.st_size || !map (self, header.size))
     {
-      self->base = NULL;
       g_set_error (error, POOL_ERROR, POOL_ERROR_PROTOCOL, "Descriptor %d is not the memory of a pool",
                    fd);
       pool_shm_unref (self);

@@ -116,6 +116,52 @@ test_sockets (void)
   faults_end (pool);
 }
 
+/* KiB that a core of the process would have of shared memory, as smaps says. */
+static gsize
+shared_in_core (int pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/smaps", pid), *text = NULL;
+  g_auto (GStrv) lines = NULL;
+  gboolean shared = FALSE;
+  gsize size = 0, sum = 0;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  lines = g_strsplit (text, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      if (g_regex_match_simple ("^[0-9a-f]+-[0-9a-f]+ ", lines[i], 0, 0))
+        shared = strstr (lines[i], "memfd:libpool") != NULL;
+      else if (g_str_has_prefix (lines[i], "Size:"))
+        size = g_ascii_strtoull (lines[i] + strlen ("Size:"), NULL, 10);
+      else if (shared && g_str_has_prefix (lines[i], "VmFlags:") && strstr (lines[i], " dd") == NULL)
+        sum += size;
+    }
+  return sum;
+}
+
+/* Shared memory is vast in address space: a core that has it takes minutes, and its worker is not replaced so long. */
+static void
+test_cores (void)
+{
+  static const PoolStartMethod methods[] = { POOL_START_METHOD_FORK, POOL_START_METHOD_FORKSERVER,
+                                             POOL_START_METHOD_SPAWN };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      PoolManager *pool = faults_new_pool (1);
+      int worker;
+
+      g_object_set (pool, "start-method", methods[i], NULL);
+      g_assert_true (pool_manager_start (pool, NULL));
+      faults_assert_square (pool, 3);
+      worker = faults_nth_worker (pool, 0);
+      g_assert_cmpuint (shared_in_core (getpid ()), ==, 0);
+      g_assert_cmpuint (shared_in_core (worker), ==, 0);
+      g_assert_cmpuint (shared_in_core (faults_parent_of (worker)), ==, 0);
+      faults_end (pool);
+    }
+}
+
 /* A program without standard streams: its pool's descriptors have their numbers, and its tasks must not have those. */
 static void
 test_no_standard_streams (void)
@@ -641,6 +687,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hygiene/descriptors-at-start", test_descriptors_at_start);
   g_test_add_func ("/hygiene/descriptors-later", test_descriptors_later);
   /* last: GLib makes a thread for it, after which nothing is forked from here */
+  g_test_add_func ("/hygiene/cores", test_cores);
   g_test_add_func ("/hygiene/children", test_children);
   return g_test_run ();
 }
