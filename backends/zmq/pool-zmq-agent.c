@@ -99,7 +99,7 @@ connect_socket (PoolZmqAgent *self, GError **error)
     self->monitor = pool_zmq_monitor_new (self->context, self->socket,
                                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
-  if (zmq_connect (self->socket, self->endpoint) != 0)
+  if (POOL_ZMQ_RETRY (zmq_connect (self->socket, self->endpoint)) != 0)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "There is no way to connect to \"%s\": %s",
                    self->endpoint, zmq_strerror (errno));
@@ -173,7 +173,7 @@ clear (PoolZmqAgent *self)
       close_socket (self->socket, self->monitor);
     }
   if (self->context != NULL)
-    zmq_ctx_term (self->context);
+    pool_zmq_context_free (self->context);
   g_clear_pointer (&self->parts, g_ptr_array_unref);
   g_free (self->endpoint);
   g_free (self->server_key);

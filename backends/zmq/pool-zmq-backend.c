@@ -117,7 +117,7 @@ bind_socket (PoolZmqBackend *self, const char *endpoint, GError **error)
   const int has_ipv6 = strchr (endpoint, '[') != NULL;
 
   zmq_setsockopt (self->socket, ZMQ_IPV6, &has_ipv6, sizeof has_ipv6);
-  if (zmq_bind (self->socket, endpoint) == 0)
+  if (POOL_ZMQ_RETRY (zmq_bind (self->socket, endpoint)) == 0)
     {
       self->address = get_address (self);
       return self->address != NULL;
@@ -297,7 +297,7 @@ pool_zmq_backend_close (PoolRemoteBackend *remote)
       zmq_close (g_steal_pointer (&self->socket));
     }
   if (self->context != NULL)
-    zmq_ctx_term (g_steal_pointer (&self->context));
+    pool_zmq_context_free (g_steal_pointer (&self->context));
   if (self->directory != NULL)
     {
       g_autofree char *path = g_build_filename (self->directory, "pool", NULL);

@@ -3,6 +3,8 @@
 
 #include "pool-zmq-monitor.h"
 
+#include "pool-zmq-socket.h"
+
 #include <string.h>
 #include <zmq.h>
 
@@ -21,7 +23,7 @@ pool_zmq_monitor_new (void *context, void *socket, int events)
   zmq_setsockopt (monitor, ZMQ_RCVHWM, &none, sizeof none);
   if (zmq_socket_monitor (socket, name, events) == 0)
     {
-      if (zmq_connect (monitor, name) == 0)
+      if (POOL_ZMQ_RETRY (zmq_connect (monitor, name)) == 0)
         return monitor;
       zmq_socket_monitor (socket, NULL, 0);
     }
@@ -36,12 +38,12 @@ pool_zmq_monitor_drain (void *monitor, PoolZmqMonitorFunc func, gpointer data)
   guint16 event;
   guint32 value;
 
-  while (zmq_recv (monitor, frame, sizeof frame, ZMQ_DONTWAIT) == sizeof event + sizeof value)
+  while (POOL_ZMQ_RETRY (zmq_recv (monitor, frame, sizeof frame, ZMQ_DONTWAIT)) == sizeof event + sizeof value)
     {
       memcpy (&event, frame, sizeof event);
       memcpy (&value, frame + sizeof event, sizeof value);
       /* the address is cut off */
-      zmq_recv (monitor, address, sizeof address, ZMQ_DONTWAIT);
+      POOL_ZMQ_RETRY (zmq_recv (monitor, address, sizeof address, ZMQ_DONTWAIT));
       func (event, value, data);
     }
 }

@@ -89,7 +89,7 @@ open_sockets (PoolZmqSecurity *self, void *context, GError **error)
 
   self->zap = zmq_socket (context, ZMQ_REP);
   if (self->zap != NULL && zmq_setsockopt (self->zap, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
-      zmq_bind (self->zap, ZAP_ENDPOINT) == 0)
+      POOL_ZMQ_RETRY (zmq_bind (self->zap, ZAP_ENDPOINT)) == 0)
     self->monitor = pool_zmq_monitor_new (context, self->router, events);
   if (self->monitor != NULL)
     return TRUE;
@@ -205,7 +205,7 @@ find_name (PoolZmqSecurity *self, GPtrArray *request)
 static void
 send_frame (void *socket, gconstpointer data, gsize size, gboolean more)
 {
-  zmq_send (socket, data, size, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0));
+  POOL_ZMQ_RETRY (zmq_send (socket, data, size, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)));
 }
 
 static void

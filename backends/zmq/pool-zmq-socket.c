@@ -5,7 +5,6 @@
 
 #include "libpool/pool-error.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -75,6 +74,12 @@ pool_zmq_context_new (GError **error)
   return context;
 }
 
+void
+pool_zmq_context_free (void *context)
+{
+  POOL_ZMQ_RETRY (zmq_ctx_term (context));
+}
+
 static void
 set_int (void *socket, int option, int value)
 {
@@ -130,7 +135,7 @@ pool_zmq_has_message (void *socket)
   int events = 0;
   size_t size = sizeof events;
 
-  zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size);
+  POOL_ZMQ_RETRY (zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size));
   return (events & ZMQ_POLLIN) != 0;
 }
 
@@ -155,7 +160,7 @@ send_bytes (void *socket, GBytes *bytes, int flags)
       g_bytes_unref (bytes);
       return FALSE;
     }
-  if (zmq_msg_send (&part, socket, flags | ZMQ_DONTWAIT) >= 0)
+  if (POOL_ZMQ_RETRY (zmq_msg_send (&part, socket, flags | ZMQ_DONTWAIT)) >= 0)
     return TRUE;
   zmq_msg_close (&part);
   return FALSE;
@@ -167,9 +172,11 @@ pool_zmq_send (void *socket, GBytes *to, PoolWireWriter *message)
   guint n = message->parts->len;
 
   if (to != NULL &&
-      zmq_send (socket, g_bytes_get_data (to, NULL), g_bytes_get_size (to), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+      POOL_ZMQ_RETRY (zmq_send (socket, g_bytes_get_data (to, NULL), g_bytes_get_size (to),
+                                ZMQ_SNDMORE | ZMQ_DONTWAIT)) < 0)
     return FALSE;
-  if (zmq_send (socket, message->head.data, message->head.len, (n > 0 ? ZMQ_SNDMORE : 0) | ZMQ_DONTWAIT) < 0)
+  if (POOL_ZMQ_RETRY (zmq_send (socket, message->head.data, message->head.len,
+                                (n > 0 ? ZMQ_SNDMORE : 0) | ZMQ_DONTWAIT)) < 0)
     return FALSE;
   for (guint i = 0; i < n; i++)
     if (!send_bytes (socket, message->parts->pdata[i], i + 1 < n ? ZMQ_SNDMORE : 0))
@@ -207,7 +214,7 @@ pool_zmq_receive (void *socket, GPtrArray *parts)
       zmq_msg_t part;
 
       zmq_msg_init (&part);
-      if (zmq_msg_recv (&part, socket, ZMQ_DONTWAIT) < 0)
+      if (POOL_ZMQ_RETRY (zmq_msg_recv (&part, socket, ZMQ_DONTWAIT)) < 0)
         {
           zmq_msg_close (&part);
           /* parts of a message come together */

@@ -3,6 +3,7 @@
 
 #include "libpool/pool-wire-private.h"
 
+#include <errno.h>
 #include <zmq.h>
 
 G_BEGIN_DECLS
@@ -12,9 +13,24 @@ G_BEGIN_DECLS
 /* Older ones let strangers in, or write where they must not: CVE-2019-13132, CVE-2019-6250. */
 #define POOL_ZMQ_OLDEST ZMQ_MAKE_VERSION (4, 3, 2)
 
+/*
+ * A call of ZeroMQ, again for as long as a signal interrupts it. Any of them may be, also with ZMQ_DONTWAIT; and a message
+ * of which a part was not sent for that would run into the next one.
+ */
+#define POOL_ZMQ_RETRY(call)                                                                       \
+  (__extension__({                                                                                 \
+    int result_;                                                                                   \
+    do                                                                                             \
+      result_ = (call);                                                                            \
+    while (result_ < 0 && errno == EINTR);                                                         \
+    result_;                                                                                       \
+  }))
+
 gboolean pool_zmq_check (GError **error);
 /* NULL: there are too few descriptors, of which ZeroMQ would end the program later. */
 void *pool_zmq_context_new (GError **error);
+/* When its sockets are closed. */
+void pool_zmq_context_free (void *context);
 /* @type: ZMQ_ROUTER or ZMQ_DEALER; with the settings that both sides have. */
 void *pool_zmq_socket_new (void *context, int type, GError **error);
 int pool_zmq_get_fd (void *socket);

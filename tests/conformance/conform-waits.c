@@ -27,6 +27,7 @@ install_handler (int flags)
 typedef struct
 {
   pthread_t thread; /* that is sent signals */
+  gulong pause;     /* µs */
   int stop;         /* atomic */
 } Pest;
 
@@ -38,15 +39,15 @@ pester (gpointer data)
   while (!g_atomic_int_get (&pest->stop))
     {
       pthread_kill (pest->thread, SIGUSR2);
-      g_usleep (5000);
+      g_usleep (pest->pause);
     }
   return NULL;
 }
 
 static GThread *
-start_pest (Pest *pest)
+start_pest (Pest *pest, gulong pause)
 {
-  *pest = (Pest){ pthread_self (), FALSE };
+  *pest = (Pest){ pthread_self (), pause, FALSE };
   return g_thread_new ("pest", pester, pest);
 }
 
@@ -101,7 +102,7 @@ check_interrupted (gboolean threads, int flags)
   Pest pest;
 
   install_handler (flags);
-  thread = start_pest (&pest);
+  thread = start_pest (&pest, 5000);
   /* alone */
   result = nap (pool, 0.3);
   g_assert_cmpuint (wait_interrupted (POOL_ASYNC_RESULT (result)), >, 2);
@@ -157,7 +158,7 @@ test_waiter_interrupted (Fixture *fixture, gconstpointer data)
 
   install_handler (0);
   g_usleep (50000);
-  thread = start_pest (&pest);
+  thread = start_pest (&pest, 5000);
   g_assert_cmpuint (wait_interrupted (POOL_ASYNC_RESULT (result)), >, 2);
   end_pest (&pest, thread);
   g_thread_join (waiter);
@@ -174,7 +175,7 @@ test_not_interruptible (Fixture *fixture, gconstpointer data)
 
   install_handler (0);
   g_atomic_int_set (&n_handled, 0);
-  thread = start_pest (&pest);
+  thread = start_pest (&pest, 5000);
   g_assert_cmpuint (wait_interrupted (POOL_ASYNC_RESULT (result)), ==, 0);
   end_pest (&pest, thread);
   g_assert_cmpint (g_atomic_int_get (&n_handled), >, 2);
@@ -202,7 +203,7 @@ test_others_interrupted (Fixture *fixture, gconstpointer data)
   Pest pest;
 
   install_handler (0);
-  thread = start_pest (&pest);
+  thread = start_pest (&pest, 5000);
   g_assert_true (pool_stream_submit (stream, batch, sizeof batch, NULL));
   expect_interruption (pool_stream_take (stream, TRUE, -1, &error) != NULL, &error);
   expect_interruption (pool_async_result_wait (POOL_ASYNC_RESULT (result), 20, NULL, &error), &error);
@@ -226,7 +227,7 @@ test_join_interrupted (Fixture *fixture, gconstpointer data)
 
   install_handler (0);
   pool_manager_close (pool, NULL);
-  thread = start_pest (&pest);
+  thread = start_pest (&pest, 5000);
   expect_interruption (pool_manager_join (pool, 20, &error), &error);
   end_pest (&pest, thread);
   g_assert_true (pool_manager_join (pool, 20, &error));
@@ -271,6 +272,39 @@ await_callback (Call *call, double timeout)
 }
 
 /* A call that is refused: nothing happens that would wake the pool's thread. */
+#define STORM_SIZE 200000
+
+/* Whatever call of the system's a signal interrupts: nothing is torn, and nothing is left over. */
+static void
+test_storm (Fixture *fixture, gconstpointer data)
+{
+  g_autofree guint8 *argument = g_malloc (STORM_SIZE);
+  GThread *thread;
+  Pest pest;
+
+  install_handler (0);
+  thread = start_pest (&pest, 50);
+  for (guint i = 0; i < STORM_SIZE; i++)
+    argument[i] = i * 7 % 251;
+  for (guint round = 0; round < 4; round++)
+    {
+      PoolManager *pool = conform_started ();
+
+      for (guint i = 0; i < 50; i++)
+        {
+          gsize size = i % 2 == 0 ? STORM_SIZE : i;
+          g_autoptr (GError) error = NULL;
+          g_autoptr (GBytes) result =
+              pool_manager_apply_bytes (pool, "conform.bytes-copy", argument, size, NULL, NULL, &error);
+
+          g_assert_no_error (error);
+          g_assert_cmpmem (g_bytes_get_data (result, NULL), g_bytes_get_size (result), argument, size);
+        }
+      conform_end (pool);
+    }
+  end_pest (&pest, thread);
+}
+
 static void
 test_refused_callback (Fixture *fixture, gconstpointer data)
 {
@@ -377,6 +411,7 @@ conform_add_waits (void)
   conform_add ("waits/not-interruptible", test_not_interruptible);
   conform_add ("waits/others-interrupted", test_others_interrupted);
   conform_add ("waits/join-interrupted", test_join_interrupted);
+  conform_add ("waits/signal-storm", test_storm);
   conform_add ("callbacks/refused", test_refused_callback);
   conform_add ("callbacks/no-grace", test_no_grace);
   conform_add ("callbacks/long-grace", test_long_grace);

@@ -13,7 +13,7 @@
 #define N_EVENTS 8192
 #define N_SHOWN 150
 #define HANG_SECONDS 20
-#define LEAK_PATIENCE_MS 10000
+#define LEAK_PATIENCE_US (10 * G_TIME_SPAN_SECOND)
 
 /* --- the history --- */
 
@@ -294,12 +294,13 @@ nemesis_watch_begin (void)
 void
 nemesis_watch_leaks (NemesisRound *round)
 {
+  gint64 end = g_get_monotonic_time () + LEAK_PATIENCE_US;
   Leftovers now = count_leftovers ();
   double in_use;
 
   if (nemesis_n_listeners != 0)
     nemesis_found ("left over after round %u: %u that were to be told of something", round->number, nemesis_n_listeners);
-  for (guint i = 0; memcmp (&now, &usual, sizeof now) != 0 && i < LEAK_PATIENCE_MS; i++)
+  while (memcmp (&now, &usual, sizeof now) != 0 && g_get_monotonic_time () < end)
     {
       g_usleep (1000);
       now = count_leftovers ();
