@@ -283,14 +283,14 @@ test_storm (Fixture *fixture, gconstpointer data)
   Pest pest;
 
   install_handler (0);
-  thread = start_pest (&pest, 50);
+  thread = start_pest (&pest, 0);
   for (guint i = 0; i < STORM_SIZE; i++)
     argument[i] = i * 7 % 251;
-  for (guint round = 0; round < 4; round++)
+  for (guint round = 0; round < 8; round++)
     {
-      PoolManager *pool = conform_started ();
+      PoolManager *pool = conform_started_with ("threads", round % 2 == 0, NULL);
 
-      for (guint i = 0; i < 50; i++)
+      for (guint i = 0; i < 20; i++)
         {
           gsize size = i % 2 == 0 ? STORM_SIZE : i;
           g_autoptr (GError) error = NULL;
