@@ -216,9 +216,21 @@ pool_remote_backend_split (PoolBackend *backend, guint64 handle, guint n_items)
   return 0;
 }
 
+/* How many of an agent's tasks others could begin with sooner. */
+static guint
+count_spare (const PoolRemoteAgent *agent, guint idle)
+{
+  if (agent == NULL || agent->session == 0 || agent->is_draining || agent->tasks.length <= agent->n_up)
+    return 0;
+  /* it has no workers, and none is being made */
+  if (agent->n_workers == 0)
+    return agent->tasks.length;
+  return MIN ((agent->tasks.length - agent->n_up + 1) / 2, idle);
+}
+
 /*
  * An agent has idle workers, though all was handed out that there was; another has more tasks than it has workers: the
- * later half of what waits there is asked for.
+ * later half of what waits there is asked for. One that is left without workers is asked for all.
  */
 void
 pool_remote_backend_rebalance (PoolRemoteBackend *self)
@@ -232,16 +244,13 @@ pool_remote_backend_rebalance (PoolRemoteBackend *self)
       if (pool_remote_agent_is_ready (agent) && agent->tasks.length < agent->n_up)
         idle += agent->n_up - agent->tasks.length;
     }
-  for (guint i = 0; i < self->agents->len && idle > 0; i++)
+  for (guint i = 0; i < self->agents->len; i++)
     {
       PoolRemoteAgent *agent = self->agents->pdata[i];
-      guint n;
+      guint n = count_spare (agent, idle);
 
-      if (!pool_remote_agent_is_ready (agent) || agent->tasks.length <= agent->n_up)
-        continue;
-      n = MIN ((agent->tasks.length - agent->n_up + 1) / 2, idle);
-      idle -= n;
-      for (GList *link = agent->tasks.tail; link != NULL && n > 0; link = link->prev, n--)
+      idle -= MIN (n, idle);
+      for (GList *link = n > 0 ? agent->tasks.tail : NULL; link != NULL && n > 0; link = link->prev, n--)
         recall (link->data);
     }
 }

@@ -476,6 +476,46 @@ test_sentinels (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* Workers that end are made again, though perhaps elsewhere than where their tasks are: all are done. */
+static void
+test_shrunk_and_killed (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_new ();
+  PoolAsyncResult *results[60];
+
+  g_object_set (pool, "processes", 3, "max-retries", 1000, "max-restarts", 1000, NULL);
+  if (conform_remote)
+    g_object_set (pool, "processes-per-agent", 1, NULL);
+  g_assert_true (pool_manager_start (pool, NULL));
+  conform_await (pool, "n-workers", 3);
+  /* the first worker is the idle one */
+  for (guint i = 0; i < 3; i++)
+    g_object_unref (pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", i == 0 ? 0.01 : 0.5), NULL,
+                                              NULL, NULL, NULL));
+  g_usleep (200000);
+  g_assert_true (pool_manager_shrink (pool, 1, NULL));
+  conform_await (pool, "n-workers", 2);
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    results[i] = POOL_ASYNC_RESULT (
+        pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.02), NULL, NULL, NULL, NULL));
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GPtrArray) workers = NULL;
+
+      g_assert_true (pool_async_result_wait (results[10 * i + 5], 30, NULL, NULL));
+      workers = pool_manager_get_workers (pool);
+      for (guint j = 0; j < workers->len; j++)
+        kill (pool_worker_info_get_pid (workers->pdata[j]), SIGKILL);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_assert_true (pool_async_result_wait (results[i], 30, NULL, NULL));
+      g_assert_true (pool_async_result_successful (results[i], NULL));
+      g_object_unref (results[i]);
+    }
+  conform_end (pool);
+}
+
 void
 conform_add_size (void)
 {
@@ -496,6 +536,7 @@ conform_add_size (void)
     {
       conform_add ("size/max-memory", test_max_memory);
       conform_add ("size/restart-broken", test_restart_broken);
+      conform_add ("size/shrunk-and-killed", test_shrunk_and_killed);
       conform_add ("size/sentinels", test_sentinels);
     }
   else
