@@ -87,6 +87,7 @@ struct _PoolAgent
   guint64 session;
   guint32 n_sent, n_received;
   PoolWireWriter out;
+  PoolShare share; /* if the pool is on this machine */
 
   PoolBackend *local; /* NULL: no session */
   PoolEngine *engine; /* has the functions; nobody else's tasks */

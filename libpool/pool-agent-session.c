@@ -62,8 +62,10 @@ deliver (const PoolBackendSink *sink, const PoolBackendResult *result)
     return;
   if (result->kind == POOL_RESULT_ACCEPTED)
     record.time = MAX (g_get_monotonic_time () - result->since, 0);
-  pool_agent_say (self, &record, result->data, result->size,
-                  result->is_reference ? task->bytes : result->bytes);
+  if (result->is_reference)
+    pool_agent_say (self, &record, task->task.data + result->offset, result->size, task->bytes);
+  else
+    pool_agent_say (self, &record, result->data, result->size, result->bytes);
   if (result->kind <= POOL_RESULT_LAST)
     pool_agent_forget_task (self, task);
 }
@@ -298,6 +300,31 @@ start_local (PoolAgent *self, GVariant *welcome, guint first_worker, GError **er
   return FALSE;
 }
 
+/* Long values need not be sent between processes of one machine. */
+static void
+share_memory (PoolAgent *self, GVariant *welcome)
+{
+  PoolBackendClass *klass = POOL_BACKEND_GET_CLASS (self->local);
+  g_autoptr (GVariant) offer = g_variant_lookup_value (welcome, "share", G_VARIANT_TYPE (POOL_SHARE_TYPE));
+  PoolBackendMemory own;
+  PoolWireRecord record = { .type = POOL_WIRE_SHARE };
+
+  /* a pool that has no memory to share looks into nobody else's */
+  if (offer == NULL)
+    return;
+  self->share.view = pool_share_view_open (offer, NULL, NULL);
+  if (self->share.view == NULL)
+    return;
+  record.kind = 1;
+  if (klass->share_memory == NULL || !klass->share_memory (self->local, &own))
+    {
+      pool_agent_say (self, &record, NULL, 0, NULL);
+      return;
+    }
+  pool_share_set_own (&self->share, &own);
+  pool_wire_write_value (&self->out, &record, pool_share_offer (&own));
+}
+
 static void
 free_task (gpointer data)
 {
@@ -351,10 +378,15 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
   self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   g_queue_init (&self->pending);
   pool_wire_writer_reset (&self->out);
+  pool_share_init (&self->share, NULL);
+  self->out.share = &self->share;
   if (self->settings->parent > 0)
     take_standard_streams (self->settings->parent);
   if (start_local (self, welcome, first_worker, &error))
-    return;
+    {
+      share_memory (self, welcome);
+      return;
+    }
 
   pool_agent_note (self, "no workers: %s", error->message);
   /* whom nobody has started somebody watches, who can do something about it */
@@ -380,6 +412,7 @@ pool_agent_end (PoolAgent *self)
       POOL_BACKEND_GET_CLASS (self->local)->stop (self->local, TRUE);
       POOL_BACKEND_GET_CLASS (self->local)->finish (self->local);
     }
+  pool_share_clear (&self->share);
   g_clear_object (&self->local);
   g_clear_pointer (&self->engine, pool_engine_unref);
   g_clear_pointer (&self->workers, g_array_unref);

@@ -310,6 +310,12 @@ pool_agent_take_record (PoolAgent *self, const PoolWireRecord *record, const gui
     case POOL_WIRE_PING:
       pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
       return;
+    case POOL_WIRE_SHARE:
+      self->share.is_seen = record->kind != 0 && self->share.own.fd >= 0;
+      return;
+    case POOL_WIRE_RETURN:
+      pool_share_take_back (&self->share, record->handle);
+      return;
     case POOL_WIRE_WELCOME:
     case POOL_WIRE_REFUSED:
     case POOL_WIRE_RESET:

@@ -46,7 +46,10 @@ enum
 static void
 flush (PoolAgent *self)
 {
-  if (pool_wire_writer_is_empty (&self->out) || self->session == 0)
+  if (self->session == 0)
+    return;
+  pool_wire_write_returns (&self->out);
+  if (pool_wire_writer_is_empty (&self->out))
     return;
   pool_wire_finish (&self->out, self->session, self->n_sent++);
   /* if that fails the pool sees that something is missing, or hears nothing */
@@ -156,12 +159,12 @@ take_first (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
 void
 pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
 {
-  PoolWireReader reader;
+  g_auto (PoolWireReader) reader = { 0 };
   PoolWireRecord record;
   const guint8 *data;
   GBytes *bytes;
 
-  if (!pool_wire_parse (&reader, parts, n_parts, FALSE, NULL))
+  if (!pool_wire_parse (&reader, parts, n_parts, FALSE, self->session != 0 ? &self->share : NULL, NULL))
     return;
   self->heard_at = g_get_monotonic_time ();
   if (reader.session == 0 || (reader.serial == 0 && reader.session != self->session))

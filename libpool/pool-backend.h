@@ -170,7 +170,8 @@ typedef struct
   const guint8 *data;
   gsize size;
   GBytes *bytes; /* owns data and may be kept; NULL: data are valid during the call only */
-  gboolean is_reference; /* data lie within the task's own argument */
+  gboolean is_reference; /* data are a part of the task's own argument */
+  gsize offset;          /* where in it, then */
 } PoolBackendResult;
 
 /* The end of a worker. */
@@ -221,6 +222,18 @@ struct _PoolBackend
  * Every function is called with the pool's lock held, by one thread at a time, but for wait(), which is called by one
  * thread at a time without it. None may block, but for start(), wait() and stop().
  */
+/* The length of what nobody can guess, and so who knows it was told of the memory. */
+#define POOL_BACKEND_TOKEN 16
+
+/* Memory that other processes may look into: a memfd that is not cut off, mapped here. */
+typedef struct
+{
+  int fd;
+  const guint8 *base;
+  gsize size;
+  gsize token; /* where its POOL_BACKEND_TOKEN random bytes are */
+} PoolBackendMemory;
+
 struct _PoolBackendClass
 {
   GObjectClass parent_class;
@@ -261,6 +274,11 @@ struct _PoolBackendClass
   void (*get_worker) (PoolBackend *self, guint worker, PoolBackendWorker *info);
   /* KiB that a worker has beyond what it was made with; a rough number while that is within the limit. May be NULL. */
   guint64 (*get_memory) (PoolBackend *self, guint worker);
+  /*
+   * Where the data of results are that come with bytes of their own; another process may look at them until those are let go
+   * of, also after finish(). May be NULL; FALSE: nobody else may.
+   */
+  gboolean (*share_memory) (PoolBackend *self, PoolBackendMemory *memory);
   /*
    * Gives up the task that a worker runs, if it is in that item of it (< 0: any): no result of it will come, and the worker will
    * start no other. The item + 1, or 0: it runs something else by now. To be followed by kill_worker().

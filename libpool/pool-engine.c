@@ -248,16 +248,14 @@ GBytes *
 pool_engine_take_bytes (PoolEngine *self, PoolRecord *record, const PoolBackendResult *result)
 {
   g_autoptr (GBytes) argument = NULL;
-  gsize offset;
 
   if (result->bytes != NULL)
     return g_bytes_ref (result->bytes);
   if (!result->is_reference)
     return g_bytes_new (result->data, result->size);
 
-  offset = result->data - record->data;
   argument = steal_payload (self, record);
-  return g_bytes_new_from_bytes (argument, offset, result->size);
+  return g_bytes_new_from_bytes (argument, result->offset, result->size);
 }
 
 /* --- records and jobs --- */

@@ -102,6 +102,9 @@ finish_process (PoolLauncher *self, PoolLauncherProcess *process)
   pool_launcher_process_signal (process, SIGKILL, group_is_ours (self));
   pool_launcher_keeper_remove (&self->keeper, get_keeper_target (self, process));
   pool_launcher_process_read (process);
+  /* a child that another thread is making has them too: to close them is not enough */
+  epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, process->pidfd, NULL);
+  epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, process->output_fd, NULL);
   return pool_launcher_process_reap (process);
 }
 
@@ -222,6 +225,8 @@ wait_for_ends (PoolLauncher *self, gint64 deadline)
         {
           PoolLauncherProcess *process = find_process (self, (guint) events[i].data.u64);
 
+          if (process == NULL)
+            continue;
           if ((events[i].data.u64 & EVENT_OUTPUT) != 0)
             pool_launcher_process_read (process);
           else if (pool_launcher_process_check (process))

@@ -395,6 +395,7 @@ open_result (PoolLocalBackend *self, guint worker, const PoolRingResult *ring_re
   if (ring_result->kind & POOL_RING_DATA_REFERENCE)
     {
       result->is_reference = TRUE;
+      result->offset = ring_result->data;
       result->data = slot->data + ring_result->data;
       return ring_result->data <= slot->size && ring_result->size <= slot->size - ring_result->data;
     }

@@ -371,8 +371,10 @@ job_fail (PoolJob *job, PoolRecord *record, const GError *error)
   if (record->is_source)
     {
       /* what has not been cut yet; it ends here */
-      fail_items (self, self->next, self->n_items - self->next, error);
       n = 0;
+      if (self->next == self->n_items)
+        return;
+      fail_items (self, self->next, self->n_items - self->next, error);
       self->n_done += self->n_items - self->next;
       self->next = self->n_items;
     }

@@ -67,6 +67,8 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
   agent->functions = g_array_new (FALSE, TRUE, sizeof (gboolean));
   g_queue_init (&agent->tasks);
   pool_wire_writer_init (&agent->out);
+  pool_share_init (&agent->share, self->heap);
+  agent->out.share = &agent->share;
   return agent;
 }
 
@@ -87,6 +89,7 @@ pool_remote_agent_free (PoolRemoteAgent *agent)
   g_hash_table_unref (agent->workers);
   g_array_unref (agent->functions);
   pool_wire_writer_clear (&agent->out);
+  pool_share_clear (&agent->share);
   g_free (agent->host);
   g_free (agent);
 }
@@ -116,7 +119,10 @@ flush (PoolRemoteAgent *agent)
 {
   PoolRemoteBackend *self = agent->backend;
 
-  if (pool_wire_writer_is_empty (&agent->out) || agent->session == 0)
+  if (agent->session == 0)
+    return;
+  pool_wire_write_returns (&agent->out);
+  if (pool_wire_writer_is_empty (&agent->out))
     return;
   pool_wire_finish (&agent->out, agent->session, agent->n_sent++);
   if (!agent->is_unreachable &&
@@ -433,6 +439,32 @@ take_draining (PoolRemoteAgent *agent)
   agent->n_offered = 0;
 }
 
+static void
+wake (gpointer data)
+{
+  pool_remote_backend_wake (data);
+}
+
+/* It is on this machine: long values need not be sent. */
+static gboolean
+take_share (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data)
+{
+  g_autoptr (GVariant) offer = NULL;
+
+  if (record->kind != 0 && agent->backend->heap == NULL)
+    return FALSE;
+  agent->share.is_seen = record->kind != 0;
+  if (record->size == 0)
+    return TRUE;
+  offer = pool_wire_read_value (data, record->size, POOL_SHARE_TYPE, NULL);
+  if (offer == NULL || agent->share.view != NULL)
+    return FALSE;
+  agent->share.view = pool_share_view_open (offer, wake, agent->backend);
+  if (agent->share.view != NULL)
+    pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_SHARE, .kind = 1 }, NULL, 0, NULL);
+  return TRUE;
+}
+
 /* FALSE: that cannot be. */
 static gboolean
 take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data, GBytes *bytes)
@@ -461,6 +493,10 @@ take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 
     case POOL_WIRE_DRAINING:
       take_draining (agent);
       return TRUE;
+    case POOL_WIRE_SHARE:
+      return take_share (agent, record, data);
+    case POOL_WIRE_RETURN:
+      return pool_share_take_back (&agent->share, record->handle);
     case POOL_WIRE_PING:
     case POOL_WIRE_BYE: /* dealt with by the caller */
       return TRUE;
@@ -499,12 +535,12 @@ pool_remote_backend_take_message (PoolRemoteBackend *self, guint peer, GBytes *c
 {
   PoolRemoteAgent *agent = find_agent (self, peer);
   g_autoptr (GError) error = NULL;
-  PoolWireReader reader;
+  g_auto (PoolWireReader) reader = { 0 };
   PoolWireRecord record;
   const guint8 *data;
   GBytes *bytes;
 
-  if (!pool_wire_parse (&reader, parts, n_parts, TRUE, &error))
+  if (!pool_wire_parse (&reader, parts, n_parts, TRUE, agent != NULL ? &agent->share : NULL, &error))
     {
       pool_remote_backend_add_refused (self, 1);
       g_debug ("what is no message, of peer %u: %s", peer, error->message);

@@ -3,7 +3,7 @@
 
 #include "pool-backend.h"
 #include "pool-launcher-private.h"
-#include "pool-payload-cache-private.h"
+#include "pool-share-private.h"
 #include "pool-wire-private.h"
 
 G_BEGIN_DECLS
@@ -84,6 +84,7 @@ struct _PoolRemoteAgent
   GArray *functions; /* gboolean by number: it has been told of it */
 
   PoolWireWriter out;
+  PoolShare share; /* if it is on this machine */
   guint n_unanswered; /* pings */
 };
 
@@ -96,7 +97,7 @@ struct _PoolRemoteBackend
   GPtrArray *workers; /* PoolRemoteWorker by id; NULL: free */
   GHashTable *tasks;  /* handle → PoolRemoteTask, owned */
   GHashTable *payloads; /* what alloc_payload() has given out: address → GBytes, owned */
-  PoolPayloadCache *cache;
+  PoolShareHeap *heap; /* NULL: there is no such memory */
   GVariant *welcome;  /* what agents are told first */
   gint64 heartbeat;   /* µs */
   guint64 next_session;

@@ -89,6 +89,13 @@ describe_config (PoolRemoteBackend *self)
     add (&builder, "log-domains", g_variant_new_strv (config->log_domains, -1));
   if (config->worker_command != NULL)
     add (&builder, "worker-command", g_variant_new_strv (config->worker_command, -1));
+  if (self->heap != NULL)
+    {
+      PoolBackendMemory memory;
+
+      pool_share_heap_get_memory (self->heap, &memory);
+      add (&builder, "share", pool_share_offer (&memory));
+    }
   return g_variant_ref_sink (g_variant_builder_end (&builder));
 }
 
@@ -512,7 +519,7 @@ pool_remote_backend_finalize (GObject *object)
   g_ptr_array_unref (self->workers);
   g_hash_table_unref (self->tasks);
   g_hash_table_unref (self->payloads);
-  pool_payload_cache_unref (self->cache);
+  g_clear_pointer (&self->heap, pool_share_heap_unref);
   G_OBJECT_CLASS (pool_remote_backend_parent_class)->finalize (object);
 }
 
@@ -563,6 +570,6 @@ pool_remote_backend_init (PoolRemoteBackend *self)
   self->agents = g_ptr_array_new ();
   self->workers = g_ptr_array_new ();
   self->tasks = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
-  self->cache = pool_payload_cache_new ();
+  self->heap = pool_share_heap_new ();
   self->payloads = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_bytes_unref);
 }

@@ -30,7 +30,7 @@ guint8 *
 pool_remote_backend_alloc_payload (PoolBackend *backend, gsize size)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
-  GBytes *bytes = size >= PAYLOAD_MIN ? pool_payload_cache_alloc (self->cache, size) : NULL;
+  GBytes *bytes = size >= PAYLOAD_MIN && self->heap != NULL ? pool_share_heap_alloc (self->heap, size) : NULL;
   gpointer data;
 
   if (bytes == NULL)

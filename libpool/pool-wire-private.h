@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pool-buffer-private.h"
+#include "pool-share-private.h"
 #include "pool-types.h"
 
 G_BEGIN_DECLS
@@ -11,7 +12,8 @@ G_BEGIN_DECLS
  *
  *   head    u32 magic, u32 serial, u64 session, u32 number of records, u32 number of parts, then the records
  *   record  56 bytes (PoolWireRecord, all little-endian), then its data, filled up to a multiple of 8,
- *           unless they are a part of their own: long values are not copied
+ *           unless they are a part of their own: long values are not copied; or, on one machine, are where a
+ *           PoolSharePlace says, which follows
  *
  * In each direction the serials of a session count up from 0, so that a message that was lost on the way is noticed: then
  * the session is over. Where the two sides come from is not trusted: every head goes through pool_wire_parse(), which
@@ -28,6 +30,10 @@ G_BEGIN_DECLS
 
 /* Data from this size on are a part of their own. */
 #define POOL_WIRE_PART_MIN (32 * 1024)
+
+/* Numbers of parts that are none: the data are in memory of the sender's, or of the receiver's. */
+#define POOL_WIRE_THEIRS 0xffff
+#define POOL_WIRE_OURS 0xfffe
 
 typedef enum
 {
@@ -62,16 +68,19 @@ typedef enum
   POOL_WIRE_TAKE_OUTPUT, /* handle */
   POOL_WIRE_STOP,        /* kind: 1 at once, 0 as soon as workers are idle */
 
-  POOL_WIRE_PING, /* either way: still here */
+  /* either way */
+  POOL_WIRE_PING,   /* still here */
+  POOL_WIRE_SHARE,  /* kind: 1, the other's memory can be seen; data: an offer of type POOL_SHARE_TYPE, or nothing */
+  POOL_WIRE_RETURN, /* handle: a block that is no longer looked at */
 
-  POOL_WIRE_LAST = POOL_WIRE_PING,
+  POOL_WIRE_LAST = POOL_WIRE_RETURN,
 } PoolWireType;
 
 /* One thing that is said. What the fields mean depends on the type. */
 typedef struct
 {
   guint16 type;
-  guint16 part; /* 1 + the number of the part that has the data; 0: they follow, or there are none */
+  guint16 part; /* 1 + the number of the part that has the data; 0: they follow, or there are none; POOL_WIRE_THEIRS, POOL_WIRE_OURS */
   guint32 worker;
   guint64 handle;
   guint64 id;
@@ -97,6 +106,7 @@ typedef struct
   PoolBuffer head;
   GPtrArray *parts; /* GBytes */
   guint n_records;
+  PoolShare *share; /* with the receiver; NULL: none */
 } PoolWireWriter;
 
 void pool_wire_writer_init (PoolWireWriter *self);
@@ -116,6 +126,8 @@ pool_wire_writer_is_full (const PoolWireWriter *self)
 /* @bytes: have @data and may be kept; NULL: long data are copied. */
 void pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size,
                       GBytes *bytes);
+/* Says what is to be given back of what was borrowed. */
+void pool_wire_write_returns (PoolWireWriter *self);
 /* Before it is sent. */
 void pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial);
 
@@ -130,12 +142,17 @@ typedef struct
   GBytes *const *parts; /* the head first */
   guint n_parts;
   gsize offset; /* of the next record */
+  GPtrArray *shared; /* GBytes: data in memory of either side's, in their order; or NULL */
+  guint n_shared; /* of those that are done with */
 } PoolWireReader;
 
-/* FALSE with POOL_ERROR_PROTOCOL: it is none. @from_agent: who says it. */
+/* FALSE with POOL_ERROR_PROTOCOL: it is none. @from_agent: who says it. @share: with the sender; NULL: none. To be cleared in any case. */
 POOL_EXPORT
 gboolean pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboolean from_agent,
-                          GError **error);
+                          PoolShare *share, GError **error);
+POOL_EXPORT
+void pool_wire_reader_clear (PoolWireReader *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PoolWireReader, pool_wire_reader_clear)
 /* The next record and where its data are, within @bytes; FALSE: there are no more. */
 POOL_EXPORT
 gboolean pool_wire_next (PoolWireReader *self, PoolWireRecord *record, const guint8 **data, GBytes **bytes);

@@ -7,6 +7,9 @@
 #include "pool-packed-private.h"
 #include "pool-value-private.h"
 
+/* A PoolSharePlace in a message. */
+#define POOL_WIRE_PLACE 16
+
 /* --- bytes --- */
 
 static void
@@ -69,10 +72,10 @@ pool_wire_writer_reset (PoolWireWriter *self)
   self->n_records = 0;
 }
 
-void
-pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
+static void
+write_data (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes,
+            gboolean is_part)
 {
-  gboolean is_part = size >= POOL_WIRE_PART_MIN;
   gsize padded = is_part ? 0 : (size + 7) & ~(gsize) 7;
   guint8 *place = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + padded);
   PoolWireRecord copy = *record;
@@ -99,6 +102,46 @@ pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconstpoint
     }
 }
 
+/* TRUE: the other side finds the data where they are. */
+static gboolean
+write_place (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
+{
+  PoolSharePlace place;
+  PoolWireRecord copy = *record;
+  gboolean is_theirs;
+  guint8 *to;
+
+  if (self->share == NULL || !pool_share_lend (self->share, data, size, bytes, &place, &is_theirs))
+    return FALSE;
+  to = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + POOL_WIRE_PLACE);
+  copy.size = size;
+  copy.part = is_theirs ? POOL_WIRE_OURS : POOL_WIRE_THEIRS;
+  swap_record (&copy);
+  memcpy (to, &copy, POOL_WIRE_RECORD);
+  pool_packed_write (to + POOL_WIRE_RECORD, place.block);
+  pool_packed_write (to + POOL_WIRE_RECORD + 8, place.skip);
+  self->n_records++;
+  return TRUE;
+}
+
+void
+pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
+{
+  gboolean is_part = size >= POOL_WIRE_PART_MIN;
+
+  if (!is_part || !write_place (self, record, data, size, bytes))
+    write_data (self, record, data, size, bytes, is_part);
+}
+
+void
+pool_wire_write_returns (PoolWireWriter *self)
+{
+  guint64 block;
+
+  while (self->share != NULL && self->share->view != NULL && pool_share_view_pop_returned (self->share->view, &block))
+    pool_wire_write (self, &(PoolWireRecord){ .type = POOL_WIRE_RETURN, .handle = block }, NULL, 0, NULL);
+}
+
 void
 pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial)
 {
@@ -123,10 +166,31 @@ refuse (GError **error, const char *what)
 static gboolean
 may_say (guint type, gboolean from_agent)
 {
-  if (type == POOL_WIRE_PING)
-    return TRUE;
+  if (type >= POOL_WIRE_PING)
+    return type <= POOL_WIRE_LAST;
   return from_agent ? type >= POOL_WIRE_HELLO && type <= POOL_WIRE_BYE
                     : type >= POOL_WIRE_WELCOME && type <= POOL_WIRE_STOP;
+}
+
+static gboolean
+is_shared (const PoolWireRecord *record)
+{
+  return record->part >= POOL_WIRE_OURS;
+}
+
+/* Data that are in memory of this side's or of the sender's. */
+static gboolean
+find_shared (PoolWireReader *self, const PoolWireRecord *record, const guint8 *bytes, PoolShare *share, GError **error)
+{
+  const PoolSharePlace place = { pool_packed_read (bytes), pool_packed_read (bytes + 8) };
+  GBytes *data = share != NULL ? pool_share_resolve (share, &place, record->size, record->part == POOL_WIRE_OURS) : NULL;
+
+  if (data == NULL)
+    return refuse (error, "data are where they cannot be");
+  if (self->shared == NULL)
+    self->shared = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  g_ptr_array_add (self->shared, data);
+  return TRUE;
 }
 
 static gboolean
@@ -135,6 +199,8 @@ check_record (const PoolWireReader *self, const PoolWireRecord *record, gsize le
 {
   if (!may_say (record->type, from_agent))
     return refuse (error, "it says what its sender has not to say");
+  if (is_shared (record))
+    return (record->size >= POOL_WIRE_PART_MIN && left >= POOL_WIRE_PLACE) || refuse (error, "data are cut off");
   if (record->part == 0)
     return (record->size < POOL_WIRE_PART_MIN && record->size <= left) || refuse (error, "data are cut off");
   if (record->part >= self->n_parts)
@@ -147,14 +213,17 @@ take_record (const guint8 *head, gsize offset, PoolWireRecord *record)
 {
   memcpy (record, head + offset, POOL_WIRE_RECORD);
   swap_record (record);
+  if (is_shared (record))
+    return POOL_WIRE_RECORD + POOL_WIRE_PLACE;
   return record->part == 0 ? POOL_WIRE_RECORD + ((record->size + 7) & ~(guint64) 7) : POOL_WIRE_RECORD;
 }
 
-gboolean
-pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboolean from_agent, GError **error)
+/* The beginning of a message. */
+static gboolean
+parse_head (PoolWireReader *self, GBytes *const *parts, guint n_parts, GError **error)
 {
   const guint8 *head;
-  gsize size, offset = POOL_WIRE_HEAD;
+  gsize size;
 
   if (n_parts == 0)
     return refuse (error, "it is empty");
@@ -166,9 +235,20 @@ pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboo
   *self = (PoolWireReader){ .session = pool_packed_read (head + 8), .serial = get_u32 (head + 4),
                             .n_records = get_u32 (head + 16), .parts = parts, .n_parts = n_parts,
                             .offset = POOL_WIRE_HEAD };
-  if (get_u32 (head + 20) != n_parts - 1)
-    return refuse (error, "the number of its parts is another one");
+  return get_u32 (head + 20) == n_parts - 1 || refuse (error, "the number of its parts is another one");
+}
 
+gboolean
+pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboolean from_agent, PoolShare *share,
+                 GError **error)
+{
+  const guint8 *head;
+  gsize size, offset = POOL_WIRE_HEAD;
+
+  *self = (PoolWireReader){ 0 };
+  if (!parse_head (self, parts, n_parts, error))
+    return FALSE;
+  head = g_bytes_get_data (parts[0], &size);
   for (guint32 i = 0; i < self->n_records; i++)
     {
       PoolWireRecord record;
@@ -181,6 +261,8 @@ pool_wire_parse (PoolWireReader *self, GBytes *const *parts, guint n_parts, gboo
         return FALSE;
       if (step > size - offset)
         return refuse (error, "data are cut off");
+      if (is_shared (&record) && !find_shared (self, &record, head + offset + POOL_WIRE_RECORD, share, error))
+        return FALSE;
       offset += step;
     }
   return offset == size || refuse (error, "there is something behind its end");
@@ -196,9 +278,15 @@ pool_wire_next (PoolWireReader *self, PoolWireRecord *record, const guint8 **dat
     return FALSE;
   self->n_records--;
   self->offset += take_record (head, offset, record);
-  *bytes = self->parts[record->part];
+  *bytes = is_shared (record) ? self->shared->pdata[self->n_shared++] : self->parts[record->part];
   *data = record->part == 0 ? head + offset + POOL_WIRE_RECORD : g_bytes_get_data (*bytes, NULL);
   return TRUE;
+}
+
+void
+pool_wire_reader_clear (PoolWireReader *self)
+{
+  g_clear_pointer (&self->shared, g_ptr_array_unref);
 }
 
 /* --- values --- */

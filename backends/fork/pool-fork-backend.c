@@ -359,6 +359,17 @@ pool_fork_backend_dispatch_control (PoolLocalBackend *local)
 
 /* --- arguments and results --- */
 
+static gboolean
+pool_fork_backend_share_memory (PoolBackend *backend, PoolBackendMemory *memory)
+{
+  PoolForkBackend *self = POOL_FORK_BACKEND (backend);
+
+  *memory = (PoolBackendMemory){ .fd = self->shm->fd, .base = self->shm->base, .size = self->shm->header->size,
+                                 .token = G_STRUCT_OFFSET (PoolShmHeader, token) };
+  self->is_shared = self->shm->has_token;
+  return self->is_shared;
+}
+
 static guint8 *
 pool_fork_backend_alloc_payload (PoolBackend *backend, gsize size)
 {
@@ -573,6 +584,7 @@ pool_fork_backend_finish (PoolBackend *backend)
     while (waitpid (self->zygote, NULL, 0) < 0 && errno == EINTR)
       ;
   self->zygote = 0;
+  self->shm->results.is_kept = self->is_shared;
 }
 
 static void
@@ -611,6 +623,7 @@ pool_fork_backend_class_init (PoolForkBackendClass *klass)
   backend_class->kill_worker = pool_fork_backend_kill_worker;
   backend_class->notify = pool_fork_backend_notify;
   backend_class->get_memory = pool_fork_backend_get_memory;
+  backend_class->share_memory = pool_fork_backend_share_memory;
   backend_class->alloc_payload = pool_fork_backend_alloc_payload;
   backend_class->free_payload = pool_fork_backend_free_payload;
   backend_class->wrap_payload = pool_fork_backend_wrap_payload;

@@ -36,6 +36,7 @@ struct _PoolForkBackend
   PoolLocalBackend parent_instance;
 
   PoolShm *shm;
+  gboolean is_shared; /* others look at results in it */
   PoolForkWorker *workers; /* as many as the ring has */
   guint n_workers;
   guint32 next_incarnation;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -103,6 +104,8 @@ pool_shm_new (gsize ring_size, guint max_workers, GError **error)
   self->is_manager = TRUE;
   self->header = (PoolShmHeader *) (gpointer) self->base;
   *self->header = header;
+  self->has_token =
+      getrandom (self->header->token, POOL_BACKEND_TOKEN, 0) == POOL_BACKEND_TOKEN;
   if (!pool_arena_init (&self->arguments, pool_shm_at (self, header.arguments), header.arguments_size) ||
       !pool_arena_init (&self->results, pool_shm_at (self, header.results), header.results_size))
     {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "pool-arena.h"
+#include "libpool/pool-arena-private.h"
 #include "libpool/pool-backend.h"
 #include "libpool/pool-function-private.h"
 
@@ -53,6 +53,8 @@ typedef struct
 
   PoolBackendChaos chaos;
   guint64 log_domains, log_domains_size; /* of type as; 0: none */
+
+  guint8 token[POOL_BACKEND_TOKEN]; /* by which somebody else knows the memory */
 } PoolShmHeader;
 
 G_STATIC_ASSERT (sizeof (PoolShmFunction) == 128);
@@ -73,6 +75,7 @@ typedef struct
   PoolArena arguments; /* manager only */
   PoolArena results;   /* manager only */
   gboolean is_manager;
+  gboolean has_token;
 } PoolShm;
 
 PoolShm *pool_shm_new (gsize ring_size, guint max_workers, GError **error);

@@ -290,7 +290,11 @@ judge_map (NemesisCall *self)
       n_failed += error != NULL;
     }
   if (ok != (n_failed == 0))
-    nemesis_found ("call %u: the map %s, and %u of its items failed", self->id, ok ? "is well" : "failed", n_failed);
+    {
+      pool_async_result_successful (self->result, &map_error);
+      nemesis_found ("call %u: the map %s, and %u of its items failed: %s", self->id, ok ? "is well" : "failed", n_failed,
+                     map_error != NULL ? map_error->message : "");
+    }
 }
 
 /* Waits for the end of a call, which must be right, and the same when it is asked again. */

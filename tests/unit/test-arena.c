@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "pool-arena.h"
+#include "libpool/pool-arena-private.h"
 #include "unit-common.h"
 
 #include <sys/mman.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "pool-macros.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -23,13 +25,19 @@ typedef struct
   GArray *free[40];    /* gsize offsets, by class */
   guint8 *classes;     /* of the block that begins at a unit, + 1; 0: none */
   gsize idle;          /* bytes of free blocks that may have pages */
+  gboolean is_kept;    /* others may still look at what is free: no page of it is given back */
 } PoolArena;
 
+POOL_EXPORT
 gboolean pool_arena_init (PoolArena *self, guint8 *base, gsize size);
+POOL_EXPORT
 void pool_arena_clear (PoolArena *self);
 /* NULL: no room, or a block was asked for that only new memory could give (@recycled) */
+POOL_EXPORT
 guint8 *pool_arena_alloc (PoolArena *self, gsize size, gboolean recycled);
+POOL_EXPORT
 void pool_arena_free (PoolArena *self, guint8 *block);
+POOL_EXPORT
 gsize pool_arena_get_block_size (PoolArena *self, const guint8 *block);
 
 static inline gboolean

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "pool-arena.h"
+#include "pool-arena-private.h"
 
 #include <sys/mman.h>
 
@@ -112,7 +112,7 @@ pool_arena_free (PoolArena *self, guint8 *block)
   if (self->free[class] == NULL)
     self->free[class] = g_array_new (FALSE, FALSE, sizeof (gsize));
 
-  if (class >= 2 && self->idle + block_size (class) > IDLE_MAX)
+  if (class >= 2 && self->idle + block_size (class) > IDLE_MAX && !self->is_kept)
     {
       madvise (block, block_size (class), MADV_REMOVE);
       self->classes[offset / UNIT] |= COLD;
