@@ -92,6 +92,7 @@ struct _PoolAgent
   PoolBackend *local; /* NULL: no session */
   PoolEngine *engine; /* has the functions; nobody else's tasks */
   guint next_number;
+  guint n_down; /* workers of whose end the pool was told */
   GArray *workers; /* PoolAgentWorker */
   GHashTable *indexes; /* number → 1 + place in workers */
   GHashTable *tasks; /* handle → PoolAgentTask, owned */

@@ -118,6 +118,7 @@ worker_down (const PoolBackendSink *sink, const PoolBackendExit *exit)
     reason = POOL_DOWN_REASON_OUT_OF_MEMORY;
   else if (self->state > POOL_AGENT_SERVING && exit->signum == 0 && exit->exit_code == 0)
     reason = POOL_DOWN_REASON_ASKED;
+  self->n_down++;
   say_down (self, worker->number, exit, reason);
   if (task != NULL)
     pool_agent_forget_task (self, task);

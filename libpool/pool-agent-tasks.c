@@ -270,6 +270,19 @@ take_order (PoolAgent *self, const PoolWireRecord *record)
     }
 }
 
+/* There may be no room for them, until others have gone. */
+static void
+add_workers (PoolAgent *self, guint n)
+{
+  guint before = get_class (self)->count_workers (self->local), n_down = self->n_down, n_made;
+
+  if (self->state == POOL_AGENT_SERVING)
+    get_class (self)->add_workers (self->local, n);
+  n_made = get_class (self)->count_workers (self->local) + (self->n_down - n_down) - before;
+  if (n_made < n)
+    pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_LACKS, .n_items = n - n_made }, NULL, 0, NULL);
+}
+
 static void
 take_stop (PoolAgent *self, gboolean now)
 {
@@ -297,8 +310,7 @@ pool_agent_take_record (PoolAgent *self, const PoolWireRecord *record, const gui
       take_split (self, record);
       return;
     case POOL_WIRE_ADD:
-      if (self->state == POOL_AGENT_SERVING)
-        get_class (self)->add_workers (self->local, record->n_items);
+      add_workers (self, record->n_items);
       return;
     case POOL_WIRE_TAKE_OUTPUT:
       if (get_class (self)->take_output != NULL && pool_agent_find_task (self, record->handle) != NULL)

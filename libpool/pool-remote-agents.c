@@ -6,6 +6,7 @@
 #include "pool-backend-private.h"
 #include "pool-engine-private.h"
 #include "pool-error.h"
+#include "pool-local-backend-private.h"
 #include "pool-value-private.h"
 
 #include <signal.h>
@@ -45,6 +46,18 @@ find_ids (PoolRemoteBackend *self, guint n)
   return first;
 }
 
+/* As many places as the agent has for workers: some leave while others come. */
+static guint
+find_most_workers (PoolRemoteBackend *self, guint n_workers)
+{
+  const PoolBackendConfig config = { .processes = n_workers,
+                                     .max_processes = CLAMP (self->config->max_processes, n_workers, OFFERED_MAX) };
+  guint n_slots, n_results, most;
+
+  pool_local_backend_plan (&config, &n_slots, &n_results, &most);
+  return most;
+}
+
 PoolRemoteAgent *
 pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
 {
@@ -55,7 +68,7 @@ pool_remote_agent_new (PoolRemoteBackend *self, guint n_workers)
     i++;
   if (i == self->agents->len)
     g_ptr_array_add (self->agents, NULL);
-  agent->max_workers = MAX (n_workers, MIN (self->config->max_processes, OFFERED_MAX));
+  agent->max_workers = find_most_workers (self, n_workers);
   agent->first_worker = find_ids (self, agent->max_workers);
   self->agents->pdata[i] = agent;
   agent->backend = self;
@@ -409,6 +422,16 @@ take_down (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *d
 }
 
 static gboolean
+take_lack (PoolRemoteAgent *agent, guint n)
+{
+  if (n > agent->n_workers - agent->n_up)
+    return FALSE;
+  agent->n_workers -= n;
+  agent->n_lost += n;
+  return TRUE;
+}
+
+static gboolean
 take_state (PoolRemoteAgent *agent, const PoolWireRecord *record)
 {
   PoolRemoteWorker *worker = pool_remote_agent_get_worker (agent, record->worker);
@@ -490,6 +513,8 @@ take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 
     case POOL_WIRE_OUTPUT:
       pool_remote_agent_take_output (agent, record, data, bytes);
       return TRUE;
+    case POOL_WIRE_LACKS:
+      return take_lack (agent, record->n_items);
     case POOL_WIRE_DRAINING:
       take_draining (agent);
       return TRUE;
@@ -523,6 +548,7 @@ take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
         }
       if (take_record (agent, &record, data, bytes))
         continue;
+      g_debug ("what cannot be, of agent %u: a record of type %u", agent->number, record.type);
       pool_remote_backend_add_refused (agent->backend, 1);
       tell_stranger (agent->backend, agent->peer, POOL_WIRE_RESET, NULL);
       pool_remote_agent_lose (agent, "it said what cannot be, and was cut off");

@@ -49,10 +49,12 @@ PoolShareView *pool_share_view_open (GVariant *offer, void (*wake) (gpointer dat
 /* Nobody is woken any more. What was borrowed stays valid. */
 POOL_EXPORT
 void pool_share_view_close (PoolShareView *self);
+POOL_EXPORT
 gsize pool_share_view_get_size (const PoolShareView *self);
 POOL_EXPORT
 GBytes *pool_share_view_borrow (PoolShareView *self, guint64 offset, gsize size);
 /* FALSE: that is not where the data are. */
+POOL_EXPORT
 gboolean pool_share_view_find (const PoolShareView *self, gconstpointer data, guint64 *offset);
 /* Takes one that can be given back. */
 POOL_EXPORT

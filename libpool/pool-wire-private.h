@@ -48,6 +48,7 @@ typedef enum
   POOL_WIRE_WAS_SPLIT, /* handle, item: the first that was taken back, or 0 */
   POOL_WIRE_LOG,       /* worker; data: the record */
   POOL_WIRE_OUTPUT,    /* handle, id: bytes lost, n_items: 1 for standard output, 2 for standard error; data */
+  POOL_WIRE_LACKS,     /* n_items: so many of the workers that were asked for are not made, and nothing more is heard of them */
   POOL_WIRE_DRAINING,  /* takes no more tasks, and will go when its workers are done */
   POOL_WIRE_BYE,       /* is gone, with all its workers */
 
