@@ -22,6 +22,8 @@ void pool_launcher_keeper_start (PoolLauncherKeeper *self);
 void pool_launcher_keeper_add (PoolLauncherKeeper *self, pid_t target);
 /* Before it is reaped. */
 void pool_launcher_keeper_remove (PoolLauncherKeeper *self, pid_t target);
+/* Removes the directory and the socket "pool" in it. */
+void pool_launcher_keeper_set_directory (PoolLauncherKeeper *self, const char *directory);
 void pool_launcher_keeper_stop (PoolLauncherKeeper *self);
 
 G_END_DECLS

@@ -13,16 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Lines are "+ TARGET" and "- TARGET". What holds the program may have no room for a second one, and sh is small. */
+/* Lines are "+ TARGET", "- TARGET" and "/ DIRECTORY". What holds the program may have no room for a second one, and sh is small. */
 static const char script[] =
     "trap '' HUP INT QUIT TERM\n"
-    "targets=\n"
+    "targets= directory=\n"
     "while read -r what target; do\n"
+    "  [ \"$what\" != / ] || { directory=$target; continue; }\n"
     "  rest=\n"
     "  for t in $targets; do [ \"$t\" = \"$target\" ] || rest=\"$rest $t\"; done\n"
     "  targets=$rest\n"
     "  [ \"$what\" = - ] || targets=\"$targets $target\"\n"
     "done\n"
+    "[ -z \"$directory\" ] || { rm -f -- \"$directory\"/pool; rmdir -- \"$directory\"; } 2>/dev/null\n"
     "[ -n \"$targets\" ] || exit 0\n"
     "for t in $targets; do kill -s TERM -- \"$t\" 2>/dev/null; done\n"
     "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do\n"
@@ -56,12 +58,28 @@ pool_launcher_keeper_start (PoolLauncherKeeper *self)
 }
 
 static void
+say (PoolLauncherKeeper *self, const char *line)
+{
+  if (self->pid != 0 && send (self->fd, line, strlen (line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    g_debug ("An agent's end is not seen to when this program is killed: %s", g_strerror (errno));
+}
+
+static void
 tell (PoolLauncherKeeper *self, char what, pid_t target)
 {
   g_autofree char *line = g_strdup_printf ("%c %d\n", what, (int) target);
 
-  if (self->pid != 0 && send (self->fd, line, strlen (line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-    g_debug ("An agent's end is not seen to when this program is killed: %s", g_strerror (errno));
+  say (self, line);
+}
+
+void
+pool_launcher_keeper_set_directory (PoolLauncherKeeper *self, const char *directory)
+{
+  g_autofree char *line = g_strdup_printf ("/ %s\n", directory);
+
+  /* one that cannot be said in a line stays */
+  if (strchr (directory, '\n') == NULL)
+    say (self, line);
 }
 
 void

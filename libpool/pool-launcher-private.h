@@ -40,6 +40,9 @@ void pool_launcher_free (PoolLauncher *self, double grace);
 POOL_EXPORT
 gboolean pool_launcher_is_remote (const PoolLauncher *self);
 
+/* Where the socket "pool" is; if this program is killed, both are removed. */
+POOL_EXPORT
+void pool_launcher_keep_directory (PoolLauncher *self, const char *directory);
 /*
  * Starts agent number @agent, for @n_workers workers. @argv: its command line; argv[0] is an absolute path for "local", and
  * a name that the other machine finds for the others. Agent N of "ssh" runs on host N modulo the number of hosts.

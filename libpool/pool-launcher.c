@@ -3,6 +3,7 @@
 
 #include "pool-launcher-private.h"
 
+#include "pool-descriptors-private.h"
 #include "pool-error.h"
 #include "pool-launcher-keeper-private.h"
 #include "pool-launcher-process-private.h"
@@ -15,6 +16,8 @@
 
 #define EVENTS_MAX 64
 #define GRACE_MAX 86400.0
+/* What an agent takes in this program, at most: its process, its output, its connection; and while it is started. */
+#define DESCRIPTORS 8
 /* What a shell had started has been asked to end with it. */
 #define LINGER (G_USEC_PER_SEC)
 
@@ -114,6 +117,13 @@ pool_launcher_is_remote (const PoolLauncher *self)
   return self->spec->kind != POOL_LAUNCHER_LOCAL;
 }
 
+void
+pool_launcher_keep_directory (PoolLauncher *self, const char *directory)
+{
+  pool_launcher_keeper_start (&self->keeper);
+  pool_launcher_keeper_set_directory (&self->keeper, directory);
+}
+
 gboolean
 pool_launcher_start (PoolLauncher *self, guint agent, guint n_workers, const char *const *argv,
                      GError **error)
@@ -129,6 +139,9 @@ pool_launcher_start (PoolLauncher *self, guint agent, guint n_workers, const cha
                    "Agent %u cannot be started: it runs; wait for its end, or take another number", agent);
       return FALSE;
     }
+  /* and its connection, of which whoever accepts it cannot say that there is none left */
+  if (!pool_descriptors_check (DESCRIPTORS, "An agent", error))
+    return FALSE;
   command = pool_launcher_spec_get_command (self->spec, agent, n_workers, argv);
   pool_launcher_keeper_start (&self->keeper);
   process = pool_launcher_process_start (agent, (const char *const *) command, error);

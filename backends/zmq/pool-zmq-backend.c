@@ -51,7 +51,7 @@ cast (gpointer self)
 
 /* A socket in a directory that only this user can enter. */
 static char *
-make_private_endpoint (PoolZmqBackend *self, GError **error)
+make_private_endpoint (PoolZmqBackend *self, PoolLauncher *launcher, GError **error)
 {
   const char *runtime = g_getenv ("XDG_RUNTIME_DIR");
   g_autofree char *template = g_build_filename (
@@ -67,6 +67,8 @@ make_private_endpoint (PoolZmqBackend *self, GError **error)
       return NULL;
     }
   self->directory = g_steal_pointer (&template);
+  if (launcher != NULL)
+    pool_launcher_keep_directory (launcher, self->directory);
   return g_strdup_printf ("ipc://%s/pool", self->directory);
 }
 
@@ -156,7 +158,7 @@ pool_zmq_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **e
       return FALSE;
     }
   if (endpoint == NULL)
-    endpoint = make_private_endpoint (self, error);
+    endpoint = make_private_endpoint (self, remote->launcher, error);
   if (endpoint == NULL || !check_endpoint (endpoint, error))
     return FALSE;
   self->context = pool_zmq_context_new (error);

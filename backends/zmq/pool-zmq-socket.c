@@ -3,9 +3,9 @@
 
 #include "pool-zmq-socket.h"
 
+#include "libpool/pool-descriptors-private.h"
 #include "libpool/pool-error.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 /* What a context and a socket open, with room for some connections. */
@@ -30,38 +30,13 @@ pool_zmq_check (GError **error)
   return FALSE;
 }
 
-/* ZeroMQ ends the program when it cannot have a descriptor; so they are looked for first. */
-static gboolean
-check_descriptors (GError **error)
-{
-  int fds[DESCRIPTORS], n = 0, code = 0;
-
-  while (n < DESCRIPTORS)
-    {
-      fds[n] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-      if (fds[n] < 0)
-        {
-          code = errno;
-          break;
-        }
-      n++;
-    }
-  for (int i = 0; i < n; i++)
-    close (fds[i]);
-  if (n == DESCRIPTORS)
-    return TRUE;
-  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND,
-               "A pool of this backend needs %d descriptors, and the program can have %d more: %s; see RLIMIT_NOFILE",
-               DESCRIPTORS, n, g_strerror (code));
-  return FALSE;
-}
-
 void *
 pool_zmq_context_new (GError **error)
 {
   void *context;
 
-  if (!pool_zmq_check (error) || !check_descriptors (error))
+  /* ZeroMQ ends the program when it cannot have one */
+  if (!pool_zmq_check (error) || !pool_descriptors_check (DESCRIPTORS, "A pool of this backend", error))
     return NULL;
   context = zmq_ctx_new ();
   if (context == NULL)
@@ -89,6 +64,7 @@ set_int (void *socket, int option, int value)
 void *
 pool_zmq_socket_new (void *context, int type, GError **error)
 {
+  gint64 largest = (gint64) sysconf (_SC_PHYS_PAGES) * sysconf (_SC_PAGESIZE);
   void *socket = zmq_socket (context, type);
 
   if (socket == NULL)
@@ -96,6 +72,8 @@ pool_zmq_socket_new (void *context, int type, GError **error)
       g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "ZeroMQ has no socket: %s", zmq_strerror (errno));
       return NULL;
     }
+  /* a frame that this machine could not hold; before it is known who sends it, there are 3 s for it */
+  zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
   set_int (socket, ZMQ_LINGER, 0);
   /* how much is on its way is bounded by the tasks that agents are given */
   set_int (socket, ZMQ_SNDHWM, 0);

@@ -62,6 +62,12 @@ def test_a_pool_leaves_no_socket_behind():
         drive.result()
         drive.end()
         assert not list(here.path.iterdir())
+        # and if it has no time to do that itself
+        drive = here.drive('-n', 1000, '--nap', 10000, '--progress', 5, env={'XDG_RUNTIME_DIR': str(here.path)})
+        drive.wait_for(5)
+        drive.process.kill()
+        drive.process.wait()
+        assert wait_until(lambda: not list(here.path.iterdir()), 5), list(here.path.iterdir())
 
 
 @test
@@ -360,6 +366,11 @@ def test_a_program_with_few_descriptors():
         drive.end()
         drive = here.drive('-n', 20, '--nofile', 30)
         assert drive.read('error')['error'] == BACKEND
+        assert drive.process.wait(5) == 1
+        # each agent takes some more
+        drive = here.drive('-n', 20, '-j', 30, '--per-agent', 1, '--nofile', 64)
+        error = drive.read('error')
+        assert error['error'] == BACKEND and 'descriptors' in error['message'], error
         assert drive.process.wait(5) == 1
 
 

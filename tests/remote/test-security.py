@@ -26,7 +26,8 @@ from gi.repository import GLib, Pool as Override  # noqa: E402  pylint: disable=
 
 Pool = Override.native
 POOL = os.path.abspath(sys.argv[1])
-SILENT = 2000
+SILENT = 5000
+ROUNDS = 2
 # a peer that says nothing is cut off after this time
 HANDSHAKE_SECONDS = 3
 
@@ -327,15 +328,18 @@ def test_many_that_say_nothing(site):
     site.agent()
     site.hash()
     before = site.refused
-    start = time.monotonic()
-    socks = [site.stack.enter_context(site.connect()) for _ in range(count)]
-    site.hash()
-    took = time.monotonic() - start
-    assert took < 60, took
-    site.until_refused(before + count, 60)
-    assert time.monotonic() - start >= HANDSHAKE_SECONDS - 1
-    assert all(is_closed(sock, 1) for sock in socks)
-    assert site.refused == before + count, (site.refused, before, count)
+    for _ in range(ROUNDS):
+        start = time.monotonic()
+        with contextlib.ExitStack() as strangers:
+            socks = [strangers.enter_context(site.connect()) for _ in range(count)]
+            site.hash()
+            took = time.monotonic() - start
+            assert took < 60, took
+            before += count
+            site.until_refused(before, 60)
+            assert time.monotonic() - start >= HANDSHAKE_SECONDS - 1
+            assert all(is_closed(sock, 1) for sock in socks)
+        assert site.refused == before, (site.refused, before, count)
     # another agent comes as ever
     site.agent()
     site.until(lambda: len(site.manager.get_workers()) >= 2)
