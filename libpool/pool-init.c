@@ -252,12 +252,28 @@ send_request (GByteArray *request, const int *fds, guint n_fds)
                             .msg_control = &ancillary,
                             .msg_controllen = CMSG_SPACE (n_fds * sizeof (int)) };
   struct cmsghdr *header = CMSG_FIRSTHDR (&message);
+  gssize n;
 
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
   memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
-  return sendmsg (copy_fd, &message, MSG_NOSIGNAL) == (gssize) request->len;
+  do
+    n = sendmsg (copy_fd, &message, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n == (gssize) request->len;
+}
+
+/* An answer that is left would be taken for that to the next request. */
+static gboolean
+receive_answer (int *status)
+{
+  gssize n;
+
+  do
+    n = recv (copy_fd, status, sizeof *status, 0);
+  while (n < 0 && errno == EINTR);
+  return n == sizeof *status;
 }
 
 gboolean
@@ -273,8 +289,7 @@ pool_copy_start_child (const char *backend, const char *const *args, const int *
   g_assert (request->len <= REQUEST_MAX && n_fds <= FDS_MAX);
 
   g_mutex_lock (&lock);
-  if (!send_request (request, fds, n_fds) ||
-      recv (copy_fd, &status, sizeof status, 0) != sizeof status)
+  if (!send_request (request, fds, n_fds) || !receive_answer (&status))
     status = status != 0 ? status : EIO;
   g_mutex_unlock (&lock);
   if (status == 0)

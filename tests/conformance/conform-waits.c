@@ -278,18 +278,21 @@ await_callback (Call *call, double timeout)
 static void
 test_storm (Fixture *fixture, gconstpointer data)
 {
+  /* a program with threads cannot fork workers from itself */
+  gboolean early = g_strcmp0 (g_getenv ("POOL_TEST_START_METHOD"), "fork") != 0;
   g_autofree guint8 *argument = g_malloc (STORM_SIZE);
-  GThread *thread;
-  Pest pest;
 
   install_handler (0);
-  thread = start_pest (&pest, 0);
   for (guint i = 0; i < STORM_SIZE; i++)
     argument[i] = i * 7 % 251;
   for (guint round = 0; round < 8; round++)
     {
+      Pest pest;
+      GThread *thread = early ? start_pest (&pest, 0) : NULL;
       PoolManager *pool = conform_started_with ("threads", round % 2 == 0, NULL);
 
+      if (!early)
+        thread = start_pest (&pest, 0);
       for (guint i = 0; i < 20; i++)
         {
           gsize size = i % 2 == 0 ? STORM_SIZE : i;
@@ -301,8 +304,8 @@ test_storm (Fixture *fixture, gconstpointer data)
           g_assert_cmpmem (g_bytes_get_data (result, NULL), g_bytes_get_size (result), argument, size);
         }
       conform_end (pool);
+      end_pest (&pest, thread);
     }
-  end_pest (&pest, thread);
 }
 
 static void
