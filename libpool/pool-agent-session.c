@@ -3,6 +3,7 @@
 
 #include "pool-agent-private.h"
 
+#include "pool-copy-private.h"
 #include "pool-engine-private.h"
 #include "pool-error.h"
 #include "pool-futex-private.h"
@@ -271,8 +272,10 @@ read_config (PoolAgent *self, GVariant *welcome, guint first_worker, GError **er
                                  .start_method = get_uint (welcome, "start-method"),
                                  .sandbox = get_uint (welcome, "sandbox"),
                                  .first_worker = first_worker };
+  /* by the copy that was made first thing, where there is one */
   if (config->start_method != POOL_START_METHOD_SPAWN)
-    config->start_method = POOL_START_METHOD_FORKSERVER;
+    config->start_method = pool_copy_exists () ? POOL_START_METHOD_AUTO : POOL_START_METHOD_FORKSERVER;
+  config->needs_copy = TRUE;
   if (config->sandbox > POOL_SANDBOX_STRICT)
     config->sandbox = POOL_SANDBOX_STRICT;
   g_variant_lookup (welcome, "chaos", "(dddt)", &config->chaos.kill, &config->chaos.stop, &config->chaos.delay,
@@ -351,8 +354,8 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
   self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   g_queue_init (&self->pending);
   pool_wire_writer_reset (&self->out);
-  if (self->settings->parent > 0)
-    take_standard_streams (self->settings->parent);
+  if (self->settings->parent > 0 || self->settings->streams > 0)
+    take_standard_streams (self->settings->parent > 0 ? self->settings->parent : self->settings->streams);
   if (start_local (self, welcome, first_worker, &error))
     return;
 

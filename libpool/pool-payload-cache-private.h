@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <glib.h>
+#include "pool-types.h"
 
 G_BEGIN_DECLS
 
@@ -11,9 +11,12 @@ G_BEGIN_DECLS
  */
 typedef struct _PoolPayloadCache PoolPayloadCache;
 
+POOL_EXPORT
 PoolPayloadCache *pool_payload_cache_new (void);
+POOL_EXPORT
 void pool_payload_cache_unref (PoolPayloadCache *self);
 /* NULL: there is no memory. The bytes may be written to as long as nobody else has them. */
+POOL_EXPORT
 GBytes *pool_payload_cache_alloc (PoolPayloadCache *self, gsize size);
 
 G_END_DECLS

@@ -228,7 +228,8 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
   g_hash_table_steal_all (agent->workers);
   g_list_free_full (g_steal_pointer (&workers), g_free);
   if (agent->is_launched && !agent->has_left)
-    pool_launcher_signal (self->launcher, agent->number, pool_launcher_is_remote (self->launcher) ? SIGTERM : SIGKILL);
+    pool_remote_backend_signal_agent (self, agent->number,
+                                      pool_remote_backend_launches_here (self) ? SIGKILL : SIGTERM);
   if (n_missing > 0 && agent->is_launched && !agent->is_draining && !self->is_stopping)
     pool_remote_backend_launch_failed (self, n_missing, how);
   pool_remote_agent_free (agent);
@@ -253,6 +254,15 @@ gboolean
 pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer)
 {
   return find_agent (self, peer) != NULL;
+}
+
+void
+pool_remote_backend_lose_peer (PoolRemoteBackend *self, guint peer, const char *how)
+{
+  PoolRemoteAgent *agent = find_agent (self, peer);
+
+  if (agent != NULL)
+    pool_remote_agent_lose (agent, how);
 }
 
 PoolRemoteAgent *
@@ -557,7 +567,7 @@ static gboolean
 is_to_answer (const PoolRemoteAgent *agent)
 {
   return agent->session != 0 && (agent->tasks.length > 0 || !agent->is_launched ||
-                                 pool_launcher_is_remote (agent->backend->launcher));
+                                 !pool_remote_backend_launches_here (agent->backend));
 }
 
 void
@@ -575,7 +585,7 @@ pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
       if (agent == NULL || !is_to_answer (agent))
         continue;
       any = TRUE;
-      most = agent->is_launched && !pool_launcher_is_remote (self->launcher) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
+      most = agent->is_launched && pool_remote_backend_launches_here (self) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
       if (++agent->n_unanswered > most)
         {
           g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",
