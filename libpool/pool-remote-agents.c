@@ -399,7 +399,7 @@ take_down (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *d
   if (size > 0)
     exit.error = error = pool_error_decode (bytes, size);
   agent->n_workers--;
-  agent->n_lost++;
+  agent->n_lost += worker == NULL || !worker->is_leaving;
   if (task != NULL)
     pool_remote_task_free (task);
   if (worker != NULL)

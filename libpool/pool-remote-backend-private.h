@@ -37,6 +37,7 @@ typedef struct
   guint number; /* the agent's; never used again in a session */
   PoolRemoteAgent *agent;
   gboolean is_doomed;
+  gboolean is_leaving;
   guint64 handle; /* of the task that it was last said to be in, or 0 */
   guint item;
   gint64 since; /* monotonic µs */

@@ -186,23 +186,45 @@ pool_remote_backend_count_workers (PoolBackend *backend)
 static guint
 ask_agent (PoolRemoteAgent *agent, guint n)
 {
+  if (n == 0)
+    return 0;
   agent->n_workers += n;
   agent->n_lost -= MIN (n, agent->n_lost);
   pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_ADD, .n_items = n }, NULL, 0, NULL);
   return n;
 }
 
+static gboolean
+may_be_asked (const PoolRemoteAgent *agent)
+{
+  return agent != NULL && agent->session != 0 && !agent->is_draining && !agent->is_unreachable;
+}
+
+static PoolRemoteAgent *
+find_smallest (PoolRemoteBackend *self)
+{
+  PoolRemoteAgent *smallest = NULL;
+
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      if (may_be_asked (agent) && (smallest == NULL || agent->n_workers < smallest->n_workers))
+        smallest = agent;
+    }
+  return smallest;
+}
+
 guint
 pool_remote_backend_ask_agents (PoolRemoteBackend *self, guint n, gboolean more)
 {
-  for (guint pass = 0; pass < (more ? 2 : 1); pass++)
-    for (guint i = 0; i < self->agents->len && n > 0; i++)
-      {
-        PoolRemoteAgent *agent = self->agents->pdata[i];
+  PoolRemoteAgent *agent;
 
-        if (agent != NULL && agent->session != 0 && !agent->is_draining && !agent->is_unreachable)
-          n -= ask_agent (agent, pass == 0 ? MIN (n, agent->n_lost) : n);
-      }
+  for (guint i = 0; i < self->agents->len && n > 0; i++)
+    if (may_be_asked (self->agents->pdata[i]))
+      n -= ask_agent (self->agents->pdata[i], MIN (n, ((PoolRemoteAgent *) self->agents->pdata[i])->n_lost));
+  for (; more && n > 0 && (agent = find_smallest (self)) != NULL; n--)
+    ask_agent (agent, 1);
   pool_remote_backend_flush (self);
   return n;
 }

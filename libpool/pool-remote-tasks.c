@@ -245,10 +245,15 @@ pool_remote_backend_rebalance (PoolRemoteBackend *self)
       PoolRemoteAgent *agent = self->agents->pdata[i];
       guint n;
 
-      if (!pool_remote_agent_is_ready (agent) || agent->tasks.length <= agent->n_up)
+      if (agent == NULL || agent->session == 0 || agent->is_draining || agent->tasks.length <= agent->n_up)
         continue;
-      n = MIN ((agent->tasks.length - agent->n_up + 1) / 2, idle);
-      idle -= n;
+      if (agent->n_workers == 0)
+        n = agent->tasks.length; /* its workers are made elsewhere now */
+      else if (agent->n_up > 0)
+        n = MIN ((agent->tasks.length - agent->n_up + 1) / 2, idle);
+      else
+        continue;
+      idle -= MIN (idle, n);
       for (GList *link = agent->tasks.tail; link != NULL && n > 0; link = link->prev, n--)
         recall (link->data);
     }
@@ -332,6 +337,12 @@ pool_remote_agent_take_result (PoolRemoteAgent *agent, const PoolWireRecord *rec
     {
       result.since = now / 1000 - age;
       note_state (worker, record->handle, 0, result.since);
+    }
+  else if (record->kind == POOL_RESULT_LEAVING && worker != NULL && !worker->is_leaving)
+    {
+      /* another one may take its place already */
+      worker->is_leaving = TRUE;
+      agent->n_lost++;
     }
   pool_backend_deliver (backend, &result);
   return TRUE;
