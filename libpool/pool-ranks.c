@@ -4,10 +4,14 @@
 #include "pool-ranks-private.h"
 
 #include "pool-backend.h"
+#include "pool-copy-private.h"
 #include "pool-error.h"
+#include "pool-init.h"
 #include "pool-module-private.h"
 
+#include <errno.h>
 #include <link.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,11 +54,66 @@ pool_ranks_get (PoolRanks *ranks)
   return FALSE;
 }
 
+/**
+ * pool_count_ranks:
+ *
+ * Looks up how many ranks the job has that `mpirun`, or `srun` with a plugin for MPI, has started this program for. A pool
+ * whose [property@Manager:backend] is `mpi` has one worker less, if nothing else is asked for.
+ *
+ * Returns: the number; 1 if the program runs alone
+ *
+ * Since: 1.0
+ */
+guint
+pool_count_ranks (void)
+{
+  PoolRanks ranks;
+
+  return pool_ranks_get (&ranks) ? ranks.size : 1;
+}
+
 void
 pool_ranks_forget (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (starters); i++)
     g_unsetenv (starters[i].rank);
+}
+
+/* Another program takes the place of this one, of the same pid: it is still that rank. Returns if it cannot be run. */
+static gboolean
+become_agent (GError **error)
+{
+  g_autofree char *program = pool_copy_find_worker_program ();
+  char *argv[] = { program, (char *) BACKEND, (char *) "agent", NULL };
+
+  fflush (NULL);
+  execv (program, argv);
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "This rank cannot run its agent %s: %s", program,
+               g_strerror (errno));
+  return FALSE;
+}
+
+/**
+ * pool_join_ranks:
+ * @error: return location for a #GError
+ *
+ * Makes a program that `mpirun`, or `srun` with a plugin for MPI, has started as several ranks take part in its job, as
+ * [func@init] does, but keeps no copy of the program: the process of each rank but 0 is replaced by an agent. What tasks are
+ * is then known by task modules, or by the pool's [property@Manager:worker-command]. For bindings, and for programs that
+ * have threads already. Does nothing in a program that runs alone. Calling it again is harmless.
+ *
+ * Returns: %TRUE, in rank 0; %FALSE with %POOL_ERROR_BACKEND if there is no program for agents, or no process can be made
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_join_ranks (GError **error)
+{
+  PoolRanks ranks;
+
+  if (!pool_ranks_get (&ranks) || ranks.rank == 0)
+    return pool_ranks_join (error);
+  return become_agent (error);
 }
 
 gboolean
