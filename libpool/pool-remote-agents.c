@@ -278,6 +278,28 @@ pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number)
   return NULL;
 }
 
+/* One that was started by somebody who knows better may bring other workers than were planned. */
+static gboolean
+take_offer (PoolRemoteAgent *agent, guint peer, guint n_workers)
+{
+  PoolRemoteBackend *self = agent->backend;
+
+  if (n_workers > agent->max_workers)
+    {
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, "it has more workers than the pool can have");
+      return FALSE;
+    }
+  if (n_workers > agent->n_workers)
+    {
+      agent->n_offered = n_workers - agent->n_workers;
+      pool_backend_add_wanted (POOL_BACKEND (self), agent->n_offered);
+    }
+  else if (n_workers < agent->n_workers)
+    pool_remote_backend_plan (self, agent->n_workers - n_workers);
+  agent->n_workers = n_workers;
+  return TRUE;
+}
+
 /* NULL: it has been told why not. */
 static PoolRemoteAgent *
 find_greeter (PoolRemoteBackend *self, guint peer, guint number, guint n_workers)
@@ -291,7 +313,7 @@ find_greeter (PoolRemoteBackend *self, guint peer, guint number, guint n_workers
       return NULL;
     }
   if (agent != NULL)
-    return agent;
+    return take_offer (agent, peer, n_workers) ? agent : NULL;
   agent = pool_remote_agent_new (self, n_workers);
   agent->n_offered = n_workers;
   pool_backend_add_wanted (POOL_BACKEND (self), n_workers);

@@ -25,6 +25,7 @@ typedef struct
 
   PoolMpiProcess *process; /* NULL: not open */
   gboolean is_rank; /* it is that of rank 0, and stays */
+  char *how_ended;  /* of the process */
   guint n_places;   /* ranks that are no agents yet */
   int epoll_fd;     /* of the link: readable also when something kept can go out */
   gboolean waits_for_output;
@@ -167,7 +168,8 @@ pool_mpi_backend_start_agent (PoolRemoteBackend *remote, guint agent, guint n_wo
       self->n_places -= self->is_rank && self->n_places > 0;
       return TRUE;
     }
-  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "the process that has the MPI is gone");
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "the process that has the MPI is gone: %s",
+               self->how_ended != NULL ? self->how_ended : "it ended");
   return FALSE;
 }
 
@@ -187,7 +189,8 @@ pool_mpi_backend_get_share (PoolRemoteBackend *remote, guint n)
   PoolMpiBackend *self = cast (remote);
   guint each = remote->config->remote->processes_per_agent;
 
-  if (!self->is_rank)
+  /* where nothing can be started, that is to be told */
+  if (!self->is_rank || is_gone (self))
     return each > 0 ? MIN (each, n) : n;
   if (self->n_places == 0)
     return 0;
@@ -253,7 +256,6 @@ static gboolean
 lose_all (PoolMpiBackend *self)
 {
   PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
-  g_autofree char *how = NULL;
   g_autofree char *whole = NULL;
   gboolean any = FALSE;
 
@@ -261,8 +263,9 @@ lose_all (PoolMpiBackend *self)
     any |= remote->agents->pdata[i] != NULL;
   if (!any)
     return FALSE;
-  how = pool_mpi_process_describe_end (self->process);
-  whole = g_strdup_printf ("the process that has the MPI is gone: %s", how);
+  if (self->how_ended == NULL)
+    self->how_ended = pool_mpi_process_describe_end (self->process);
+  whole = g_strdup_printf ("the process that has the MPI is gone: %s", self->how_ended);
   for (guint i = 0; i < remote->agents->len; i++)
     if (remote->agents->pdata[i] != NULL)
       pool_remote_backend_agent_ended (remote, ((PoolRemoteAgent *) remote->agents->pdata[i])->number, whole);
@@ -333,6 +336,7 @@ pool_mpi_backend_finalize (GObject *object)
 
   pool_mpi_backend_close (POOL_REMOTE_BACKEND (object));
   g_ptr_array_unref (self->parts);
+  g_free (self->how_ended);
   G_OBJECT_CLASS (pool_mpi_backend_parent_class)->finalize (object);
 }
 

@@ -7,14 +7,13 @@ G_BEGIN_DECLS
 
 /*
  * When to ask an MPI again whether something has come: it has no descriptor that would tell. Right after something happened more is
- * likely to: it is asked without a pause, then in growing intervals of up to 1 ms. This is the one place of the library where
+ * likely to: it is asked without a pause, then in growing intervals of up to 2 ms. This is the one place of the library where
  * somebody polls.
  */
 typedef struct
 {
   int timer_fd; /* readable when it is time to ask again */
   gint64 active_at;  /* monotonic µs: when something happened last */
-  guint interval; /* µs */
   gboolean may_spin;
 } PoolMpiBackoff;
 

@@ -25,6 +25,8 @@
 #define ANSWER_US (10 * G_USEC_PER_SEC)
 /* How long agents have to hear that all is over, µs. */
 #define OVER_US (2 * G_USEC_PER_SEC)
+/* How often it is seen to whether processes of ranks are still there, µs. */
+#define LOOK_US (20 * 1000)
 
 typedef enum
 {
@@ -413,7 +415,7 @@ serve (Bridge *self)
       if (now >= look_at)
         {
           any |= look_after_peers (self);
-          look_at = now + 1000;
+          look_at = now + LOOK_US;
         }
       if (any)
         pool_mpi_backoff_reset (&self->backoff);

@@ -16,7 +16,7 @@ from remotetest import wait_until  # noqa: E402
 
 MPIRUN = os.environ['POOL_MPIRUN']
 COMMAND = os.environ['POOL_COMMAND']
-IS_OPEN_MPI = b'Open MPI' in subprocess.run([MPIRUN, '--version'], capture_output=True, check=False, timeout=20).stdout
+IS_OPEN_MPI = b'Open' in subprocess.run([MPIRUN, '--version'], capture_output=True, check=False, timeout=20).stdout
 
 
 def words_of(pid):
@@ -65,7 +65,7 @@ class Ranks(Pools):
 
     def spawned(self):
         """Agents that an MPI has spawned, which are nobody's children but orted's."""
-        return [pid for pid in self.family() if words_of(pid)[1:3] == ['mpi', 'agent']]
+        return [pid for pid in self.family() if words_of(pid)[1:3] == ['mpi', 'agent'] and name_of(status(pid)[1]) == 'orted']
 
 
 def wait_for_end(process, seconds):
