@@ -28,6 +28,10 @@ struct _PoolAgentTransport
   gboolean (*has_message) (PoolAgentTransport *self);
   /* Lets go of what was not sent, and of a connection that may be dead. */
   void (*reconnect) (PoolAgentTransport *self);
+  /* Is there a pool to say hello to? NULL: that shows when it is said. */
+  gboolean (*has_pool) (PoolAgentTransport *self);
+  /* The pool has ended, and what was said to it has been sent. May be NULL. */
+  void (*forget_pool) (PoolAgentTransport *self);
   int fd;
   const char *name; /* of the other end, for messages */
 };
@@ -43,6 +47,8 @@ typedef struct
   pid_t parent;                      /* goes with it; 0: with nobody */
   const char *tags;                  /* what this machine has, for the pool to see; or NULL */
   gboolean is_verbose;
+  gboolean has_program; /* this is the pool's own program: its functions are here, too */
+  pid_t streams; /* of the process to whose standard output and error tasks write, if it is on this machine; 0: this one's */
 } PoolAgentSettings;
 
 typedef enum
@@ -118,6 +124,9 @@ struct _PoolAgent
 /* Runs until there is nothing more to do, and returns what the program is to exit with. */
 POOL_EXPORT
 int pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings);
+/* From within receive(): the pool wants it no more; @ends: nor will another one. */
+POOL_EXPORT
+void pool_agent_leave (PoolAgent *self, gboolean ends);
 POOL_EXPORT
 void pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts);
 

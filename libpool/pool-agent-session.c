@@ -3,6 +3,7 @@
 
 #include "pool-agent-private.h"
 
+#include "pool-copy-private.h"
 #include "pool-engine-private.h"
 #include "pool-error.h"
 #include "pool-futex-private.h"
@@ -274,8 +275,10 @@ read_config (PoolAgent *self, GVariant *welcome, guint first_worker, GError **er
                                  .start_method = get_uint (welcome, "start-method"),
                                  .sandbox = get_uint (welcome, "sandbox"),
                                  .first_worker = first_worker };
+  /* by the copy that was made first thing, where there is one */
   if (config->start_method != POOL_START_METHOD_SPAWN)
-    config->start_method = POOL_START_METHOD_FORKSERVER;
+    config->start_method = pool_copy_exists () ? POOL_START_METHOD_AUTO : POOL_START_METHOD_FORKSERVER;
+  config->needs_copy = TRUE;
   if (config->sandbox > POOL_SANDBOX_STRICT)
     config->sandbox = POOL_SANDBOX_STRICT;
   g_variant_lookup (welcome, "chaos", "(dddt)", &config->chaos.kill, &config->chaos.stop, &config->chaos.delay,
@@ -381,8 +384,8 @@ pool_agent_begin (PoolAgent *self, guint64 session, guint first_worker, GVariant
   pool_wire_writer_reset (&self->out);
   pool_share_init (&self->share, NULL);
   self->out.share = &self->share;
-  if (self->settings->parent > 0)
-    take_standard_streams (self->settings->parent);
+  if (self->settings->parent > 0 || self->settings->streams > 0)
+    take_standard_streams (self->settings->parent > 0 ? self->settings->parent : self->settings->streams);
   if (start_local (self, welcome, first_worker, &error))
     {
       share_memory (self, welcome);

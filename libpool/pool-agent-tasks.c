@@ -5,6 +5,7 @@
 
 #include "pool-engine-private.h"
 #include "pool-error.h"
+#include "pool-ranks-private.h"
 #include "pool-value-private.h"
 
 #include <signal.h>
@@ -51,6 +52,22 @@ pool_agent_hand_back (PoolAgent *self, PoolAgentTask *task)
 
 /* --- functions --- */
 
+/* One of the program itself, which is the pool's, too. */
+static gint64
+find_in_program (PoolAgent *self, const char *name, guint kind, const char *place, GError **error)
+{
+  gpointer address = pool_program_find (place, error);
+  guint number;
+
+  if (address == NULL)
+    return -1;
+  if (pool_function_table_lookup (self->engine->functions, name, &number, NULL))
+    return number;
+  if (!pool_function_table_add (self->engine->functions, pool_function_new (name, kind, address, NULL, NULL), error))
+    return -1;
+  return pool_function_table_get_size (self->engine->functions) - 1;
+}
+
 static gint64
 find_function (PoolAgent *self, const char *name, guint kind, const char *digest, GError **error)
 {
@@ -85,7 +102,7 @@ find_function (PoolAgent *self, const char *name, guint kind, const char *digest
 static void
 take_function (PoolAgent *self, const PoolWireRecord *record, const guint8 *data)
 {
-  const char *name = (const char *) data, *digest;
+  const char *name = (const char *) data, *digest, *place;
   gsize length = strnlen (name, record->size);
   g_autoptr (GError) error = NULL;
   gint64 number;
@@ -95,7 +112,12 @@ take_function (PoolAgent *self, const PoolWireRecord *record, const guint8 *data
   digest = name + length + 1;
   if (self->functions->len <= record->id)
     g_array_set_size (self->functions, record->id + 1);
-  number = find_function (self, name, record->kind, digest, &error);
+  place = digest + strlen (digest) + 1;
+  if (self->settings->has_program && place < (const char *) data + record->size && record->kind > POOL_FUNCTION_NONE &&
+      record->kind < POOL_FUNCTION_PROCESS)
+    number = find_in_program (self, name, record->kind, place, &error);
+  else
+    number = find_function (self, name, record->kind, digest, &error);
   if (number < 0)
     {
       g_ptr_array_add (self->errors, g_steal_pointer (&error));

@@ -117,6 +117,22 @@ lose_touch (PoolAgent *self, const char *why)
   greet (self, self->lost_at);
 }
 
+void
+pool_agent_leave (PoolAgent *self, gboolean ends)
+{
+  pool_agent_end (self);
+  if (ends)
+    {
+      self->state = POOL_AGENT_ENDED;
+      return;
+    }
+  begin_greeting (self);
+  self->is_greeted = FALSE;
+  self->hello_at = self->lost_at + HELLO_US;
+  if (self->transport->forget_pool != NULL)
+    self->transport->forget_pool (self->transport);
+}
+
 /* --- what is heard --- */
 
 static void
@@ -311,11 +327,13 @@ finish_session (PoolAgent *self)
   pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_BYE }, NULL, 0, NULL);
   flush (self);
   pool_agent_end (self);
+  if (self->transport->forget_pool != NULL)
+    self->transport->forget_pool (self->transport);
   self->state = POOL_AGENT_ENDED;
   if (drains || !self->settings->stays)
     return;
   begin_greeting (self);
-  self->is_greeted = TRUE;
+  self->is_greeted = self->transport->has_pool == NULL;
   self->hello_at = self->lost_at + HELLO_US;
 }
 
@@ -327,7 +345,8 @@ work (PoolAgent *self)
   if (self->local == NULL)
     {
       /* it may be connected by now */
-      if (self->state == POOL_AGENT_GREETING && !self->is_greeted)
+      if (self->state == POOL_AGENT_GREETING && !self->is_greeted &&
+          (self->transport->has_pool == NULL || self->transport->has_pool (self->transport)))
         greet (self, g_get_monotonic_time ());
       flush (self);
       if (self->state == POOL_AGENT_STOPPING)

@@ -135,6 +135,8 @@ typedef struct
   gpointer fork_data;
   PoolThreadFunc thread_func;
   gpointer thread_data;
+  gboolean has_size; /* processes is what the user wants, not a guess */
+  gboolean needs_copy; /* workers are not forked from this process, but from the copy that it has of itself */
   gboolean keep_descriptors; /* workers that are forked from the program keep what it has open */
   const char *const *worker_command; /* the program of exec'd workers, an absolute path, and its first arguments */
 
@@ -320,7 +322,13 @@ struct _PoolBackendClass
    */
   int (*worker_main) (PoolBackend *self, int argc, char **argv);
 
-  gpointer reserved[8];
+  /*
+   * Called by pool_init() in a program that was started as several ranks: makes it take part. Returns in rank 0 only, whose
+   * program goes on; the others do the work of its pools, and end with it.
+   */
+  gboolean (*join) (PoolBackend *self, guint rank, GError **error);
+
+  gpointer reserved[7];
 };
 
 /* What a module's entry point returns. */

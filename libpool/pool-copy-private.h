@@ -12,6 +12,9 @@ G_BEGIN_DECLS
  */
 POOL_EXPORT
 gboolean pool_copy_exists (void);
+/* What pool_init() does, but for taking part in a job. */
+POOL_EXPORT
+gboolean pool_copy_make (GError **error);
 /* Is what lies at @address in this process the same in the copy? */
 POOL_EXPORT
 gboolean pool_copy_has_address (gconstpointer address);

@@ -7,6 +7,7 @@
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
 #include "pool-module-private.h"
+#include "pool-ranks-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,6 +134,7 @@ be_copy (int fd, int program_fd)
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
   prctl (PR_SET_NAME, "pool-copy");
+  pool_ranks_forget ();
   __fpurge (stdout);
   __fpurge (stderr);
 
@@ -160,24 +162,8 @@ remember_range (struct dl_phdr_info *info, size_t size, void *data)
   return 0;
 }
 
-/**
- * pool_init:
- * @error: return location for a #GError
- *
- * Keeps a copy of the program, as it is now, for pools that are started later, when the program has threads: workers
- * are then forked from the copy and have the program's functions, but none of what it did since. Call it first thing in
- * `main`. A program that starts its pools before it makes threads, or whose tasks are all in modules, need not call
- * it. Calling it again is harmless.
- *
- * The copy is one idle process, which ends with the program.
- *
- * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if the program has threads already, or %POOL_ERROR_BACKEND if no
- *   process can be made
- *
- * Since: 1.0
- */
 gboolean
-pool_init (GError **error)
+pool_copy_make (GError **error)
 {
   int sockets[2], program_fd;
   guint n_threads;
@@ -221,6 +207,32 @@ pool_init (GError **error)
   else
     g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "pool_init: %s", g_strerror (errno));
   return FALSE;
+}
+
+/**
+ * pool_init:
+ * @error: return location for a #GError
+ *
+ * Keeps a copy of the program, as it is now, for pools that are started later, when the program has threads: workers
+ * are then forked from the copy and have the program's functions, but none of what it did since. Call it first thing in
+ * `main`. A program that starts its pools before it makes threads, or whose tasks are all in modules, need not call
+ * it. Calling it again is harmless.
+ *
+ * The copy is one idle process, which ends with the program.
+ *
+ * In a program that `mpirun`, or `srun` with a plugin for MPI, has started as several ranks, this function returns in
+ * rank 0 only. The others do the tasks of its pools whose [property@Manager:backend] is `mpi`, and end with it. A program
+ * whose ranks are to have pools of their own does not call it, or is run with `POOL_RANKS=ignore` in its environment.
+ *
+ * Returns: %TRUE, or %FALSE with %POOL_ERROR_STATE if the program has threads already, or %POOL_ERROR_BACKEND if no
+ *   process can be made
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_init (GError **error)
+{
+  return pool_copy_exists () || (pool_copy_make (error) && pool_ranks_join (error));
 }
 
 gboolean

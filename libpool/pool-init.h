@@ -8,6 +8,10 @@ G_BEGIN_DECLS
 POOL_AVAILABLE_IN_ALL
 gboolean pool_init (GError **error);
 POOL_AVAILABLE_IN_ALL
+gboolean pool_join_ranks (GError **error);
+POOL_AVAILABLE_IN_ALL
+guint pool_count_ranks (void);
+POOL_AVAILABLE_IN_ALL
 guint pool_cpu_count (void);
 POOL_AVAILABLE_IN_ALL
 char **pool_list_backends (void);

@@ -277,6 +277,7 @@ prepare_size (PoolManager *self, GError **error)
   if (settings->max_processes > 0)
     processes = MIN (processes, settings->max_processes);
   config->processes = processes;
+  config->has_size = self->processes_set || settings->min_processes > 0;
   config->max_processes =
       settings->max_processes > 0 ? settings->max_processes : MIN (MAX (3 * processes, 48), 4000);
   return TRUE;

@@ -247,7 +247,8 @@ pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how)
   g_hash_table_steal_all (agent->workers);
   g_list_free_full (g_steal_pointer (&workers), g_free);
   if (agent->is_launched && !agent->has_left)
-    pool_launcher_signal (self->launcher, agent->number, pool_launcher_is_remote (self->launcher) ? SIGTERM : SIGKILL);
+    pool_remote_backend_signal_agent (self, agent->number,
+                                      pool_remote_backend_launches_here (self) ? SIGKILL : SIGTERM);
   if (n_missing > 0 && agent->is_launched && !agent->is_draining && !self->is_stopping)
     pool_remote_backend_launch_failed (self, n_missing, how);
   pool_remote_agent_free (agent);
@@ -274,6 +275,15 @@ pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer)
   return find_agent (self, peer) != NULL;
 }
 
+void
+pool_remote_backend_lose_peer (PoolRemoteBackend *self, guint peer, const char *how)
+{
+  PoolRemoteAgent *agent = find_agent (self, peer);
+
+  if (agent != NULL)
+    pool_remote_agent_lose (agent, how);
+}
+
 PoolRemoteAgent *
 pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number)
 {
@@ -285,6 +295,28 @@ pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number)
         return agent;
     }
   return NULL;
+}
+
+/* One that was started by somebody who knows better may bring other workers than were planned. */
+static gboolean
+take_offer (PoolRemoteAgent *agent, guint peer, guint n_workers)
+{
+  PoolRemoteBackend *self = agent->backend;
+
+  if (n_workers > agent->max_workers)
+    {
+      tell_stranger (self, peer, POOL_WIRE_REFUSED, "it has more workers than the pool can have");
+      return FALSE;
+    }
+  if (n_workers > agent->n_workers)
+    {
+      agent->n_offered = n_workers - agent->n_workers;
+      pool_backend_add_wanted (POOL_BACKEND (self), agent->n_offered);
+    }
+  else if (n_workers < agent->n_workers)
+    pool_remote_backend_plan (self, agent->n_workers - n_workers);
+  agent->n_workers = n_workers;
+  return TRUE;
 }
 
 /* NULL: it has been told why not. */
@@ -300,7 +332,7 @@ find_greeter (PoolRemoteBackend *self, guint peer, guint number, guint n_workers
       return NULL;
     }
   if (agent != NULL)
-    return agent;
+    return take_offer (agent, peer, n_workers) ? agent : NULL;
   agent = pool_remote_agent_new (self, n_workers);
   agent->n_offered = n_workers;
   pool_backend_add_wanted (POOL_BACKEND (self), n_workers);
@@ -408,7 +440,7 @@ take_down (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *d
   if (size > 0)
     exit.error = error = pool_error_decode (bytes, size);
   agent->n_workers--;
-  agent->n_lost++;
+  agent->n_lost += worker == NULL || !worker->is_leaving;
   if (task != NULL)
     pool_remote_task_free (task);
   if (worker != NULL)
@@ -619,7 +651,7 @@ static gboolean
 is_to_answer (const PoolRemoteAgent *agent)
 {
   return agent->session != 0 && (agent->tasks.length > 0 || !agent->is_launched ||
-                                 pool_launcher_is_remote (agent->backend->launcher));
+                                 !pool_remote_backend_launches_here (agent->backend));
 }
 
 void
@@ -637,7 +669,7 @@ pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
       if (agent == NULL || !is_to_answer (agent))
         continue;
       any = TRUE;
-      most = agent->is_launched && !pool_launcher_is_remote (self->launcher) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
+      most = agent->is_launched && pool_remote_backend_launches_here (self) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
       if (++agent->n_unanswered > most)
         {
           g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",

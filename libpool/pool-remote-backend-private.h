@@ -37,6 +37,7 @@ typedef struct
   guint number; /* the agent's; never used again in a session */
   PoolRemoteAgent *agent;
   gboolean is_doomed;
+  gboolean is_leaving;
   guint64 handle; /* of the task that it was last said to be in, or 0 */
   guint item;
   gint64 since; /* monotonic µs */
@@ -103,7 +104,7 @@ struct _PoolRemoteBackend
   guint64 next_session;
   guint last_number; /* of an agent */
 
-  PoolLauncher *launcher; /* NULL: agents come by themselves */
+  PoolLauncher *launcher; /* NULL: agents come by themselves, or the transport starts them */
   guint n_failed_launches; /* in a row */
   guint n_planned;  /* workers for whom an agent is to be started */
   gint64 launch_at; /* monotonic µs */
@@ -116,6 +117,7 @@ struct _PoolRemoteBackend
   gint64 ping_at; /* monotonic µs; 0: nobody is to be asked */
   gint64 give_up_at; /* monotonic µs: the pool ends, and agents had time; 0: it does not */
   gboolean is_stopping;
+  gboolean agents_have_program; /* set by open(): agents run this very program, and have its functions */
 };
 
 struct _PoolRemoteBackendClass
@@ -124,8 +126,17 @@ struct _PoolRemoteBackendClass
 
   /* Before agents are started. @is_remote: they will be on other machines */
   gboolean (*open) (PoolRemoteBackend *self, gboolean is_remote, GError **error);
-  /* The command line of an agent, NULL-terminated. */
+  /* The command line of an agent, NULL-terminated; NULL: start_agent() starts them. */
   char **(*get_command) (PoolRemoteBackend *self, guint agent, guint n_workers);
+  /*
+   * Where the transport itself starts agents, in place of a launcher; that one has ended, or never came, is told by
+   * pool_remote_backend_agent_ended(), never from within.
+   */
+  gboolean (*start_agent) (PoolRemoteBackend *self, guint agent, guint n_workers, GError **error);
+  /* Ends one that is no longer wanted; it may be gone. */
+  void (*end_agent) (PoolRemoteBackend *self, guint agent);
+  /* How many of @n workers the next agent is to have; 0: no more agents can be started. NULL: all, or processes-per-agent */
+  guint (*get_share) (PoolRemoteBackend *self, guint n);
   /* Never blocks. FALSE: there is no way to that peer any more. */
   gboolean (*send) (PoolRemoteBackend *self, guint peer, PoolWireWriter *message);
   /* It is no agent any more; if it says anything else it is another peer. */
@@ -163,6 +174,8 @@ void pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record
                             GBytes *bytes);
 /* Sends what was said, to all. */
 void pool_remote_backend_flush (PoolRemoteBackend *self);
+/* Asks agents that are there to make workers: each those that it has lost, or, @more, any. Returns how many are left. */
+guint pool_remote_backend_ask_agents (PoolRemoteBackend *self, guint n, gboolean more);
 /* The one that was started by this side under this number; NULL: there is none, or no longer. */
 PoolRemoteAgent *pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number);
 /* It is gone, or as good as gone: @how, for people. Frees it. */
@@ -180,7 +193,20 @@ guint pool_remote_backend_free_id (PoolRemoteBackend *self);
 /* Wakes whoever waits: there is something to dispatch that no descriptor tells of. */
 void pool_remote_backend_wake (PoolRemoteBackend *self);
 
+/* An agent that this side has started is gone. @how: for people */
+POOL_EXPORT
+void pool_remote_backend_agent_ended (PoolRemoteBackend *self, guint agent, const char *how);
+/* The same, of one that said something as that peer. */
+POOL_EXPORT
+void pool_remote_backend_lose_peer (PoolRemoteBackend *self, guint peer, const char *how);
+
 /* launch */
+/* Does this side start agents? */
+gboolean pool_remote_backend_launches (PoolRemoteBackend *self);
+/* Are those that it starts on this machine, and is their end seen? */
+gboolean pool_remote_backend_launches_here (PoolRemoteBackend *self);
+void pool_remote_backend_signal_agent (PoolRemoteBackend *self, guint agent, int signum);
+guint pool_remote_backend_get_share (PoolRemoteBackend *self, guint n);
 gboolean pool_remote_backend_open_launcher (PoolRemoteBackend *self, GError **error);
 void pool_remote_backend_plan (PoolRemoteBackend *self, guint n_workers);
 gboolean pool_remote_backend_launch (PoolRemoteBackend *self, GError **error);

@@ -5,6 +5,7 @@
 
 #include "pool-engine-private.h"
 #include "pool-error.h"
+#include "pool-ranks-private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -99,6 +100,30 @@ describe_config (PoolRemoteBackend *self)
   return g_variant_ref_sink (g_variant_builder_end (&builder));
 }
 
+/* Where every agent is this program, the code is the same; data are not. */
+static gboolean
+check_addresses (PoolRemoteBackend *self, GError **error)
+{
+  PoolFunctionTable *functions = POOL_BACKEND (self)->engine->functions;
+
+  for (guint i = 0; i < pool_function_table_get_size (functions); i++)
+    {
+      const PoolFunction *function = pool_function_table_get (functions, i);
+      g_autofree char *place = function->from_module || function->kind == POOL_FUNCTION_PROCESS || function->user_data != NULL
+                                   ? NULL
+                                   : pool_program_describe (function->func.address);
+
+      if (function->from_module || place != NULL)
+        continue;
+      g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+                   "Other ranks of this program do not have \"%s\": register a plain function of the program, without user "
+                   "data, and give it static arguments; or put it into a task module",
+                   function->name);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 /* Functions of this program are not elsewhere; another program that workers run may have them. */
 static gboolean
 check_functions (PoolRemoteBackend *self, GError **error)
@@ -107,6 +132,8 @@ check_functions (PoolRemoteBackend *self, GError **error)
 
   if (closure == NULL || self->config->worker_command != NULL)
     return TRUE;
+  if (self->agents_have_program)
+    return check_addresses (self, error);
   g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
                "Workers on other machines do not have \"%s\", which was registered in this program: put it into a task "
                "module, or give worker-command a program that has it",
@@ -121,14 +148,14 @@ pool_remote_backend_start (PoolBackend *backend, const PoolBackendConfig *config
 
   self->config = config;
   self->heartbeat = config->remote->heartbeat * G_USEC_PER_SEC;
-  if (!check_functions (self, error) || !open_fds (self, error) || !pool_remote_backend_open_launcher (self, error) ||
-      !POOL_REMOTE_BACKEND_GET_CLASS (self)->open (
-          self, self->launcher == NULL || pool_launcher_is_remote (self->launcher), error))
+  if (!open_fds (self, error) || !pool_remote_backend_open_launcher (self, error) ||
+      !POOL_REMOTE_BACKEND_GET_CLASS (self)->open (self, !pool_remote_backend_launches_here (self), error) ||
+      !check_functions (self, error))
     return FALSE;
   self->welcome = describe_config (self);
-  if (self->launcher == NULL)
+  if (!pool_remote_backend_launches (self))
     return TRUE;
-  self->n_planned = config->processes;
+  self->n_planned += config->processes;
   return pool_remote_backend_launch (self, error);
 }
 
@@ -138,10 +165,10 @@ pool_remote_backend_get_flags (PoolBackend *backend)
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
   PoolBackendFlags flags = POOL_BACKEND_GET_CLASS (backend)->flags;
 
-  if (self->config->worker_command != NULL)
+  if (self->config->worker_command != NULL || self->agents_have_program)
     flags |= POOL_BACKEND_TAKES_CLOSURES;
   /* those that come by themselves come when they like */
-  return self->launcher != NULL ? flags : flags & ~POOL_BACKEND_CAN_GROW;
+  return pool_remote_backend_launches (self) ? flags : flags & ~POOL_BACKEND_CAN_GROW;
 }
 
 /* --- workers --- */
@@ -166,9 +193,46 @@ pool_remote_backend_count_workers (PoolBackend *backend)
 static guint
 ask_agent (PoolRemoteAgent *agent, guint n)
 {
+  if (n == 0)
+    return 0;
   agent->n_workers += n;
   agent->n_lost -= MIN (n, agent->n_lost);
   pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_ADD, .n_items = n }, NULL, 0, NULL);
+  return n;
+}
+
+static gboolean
+may_be_asked (const PoolRemoteAgent *agent)
+{
+  return agent != NULL && agent->session != 0 && !agent->is_draining && !agent->is_unreachable;
+}
+
+static PoolRemoteAgent *
+find_smallest (PoolRemoteBackend *self)
+{
+  PoolRemoteAgent *smallest = NULL;
+
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      if (may_be_asked (agent) && (smallest == NULL || agent->n_workers < smallest->n_workers))
+        smallest = agent;
+    }
+  return smallest;
+}
+
+guint
+pool_remote_backend_ask_agents (PoolRemoteBackend *self, guint n, gboolean more)
+{
+  PoolRemoteAgent *agent;
+
+  for (guint i = 0; i < self->agents->len && n > 0; i++)
+    if (may_be_asked (self->agents->pdata[i]))
+      n -= ask_agent (self->agents->pdata[i], MIN (n, ((PoolRemoteAgent *) self->agents->pdata[i])->n_lost));
+  for (; more && n > 0 && (agent = find_smallest (self)) != NULL; n--)
+    ask_agent (agent, 1);
+  pool_remote_backend_flush (self);
   return n;
 }
 
@@ -177,19 +241,10 @@ static void
 pool_remote_backend_add_workers (PoolBackend *backend, guint n)
 {
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
-  gboolean grows = self->launcher != NULL && !pool_launcher_is_remote (self->launcher) &&
-                   self->config->remote->processes_per_agent == 0;
+  gboolean grows = pool_remote_backend_launches_here (self) && self->config->remote->processes_per_agent == 0;
 
-  for (guint pass = 0; pass < (grows ? 2 : 1); pass++)
-    for (guint i = 0; i < self->agents->len && n > 0; i++)
-      {
-        PoolRemoteAgent *agent = self->agents->pdata[i];
-
-        if (agent != NULL && agent->session != 0 && !agent->is_draining && !agent->is_unreachable)
-          n -= ask_agent (agent, pass == 0 ? MIN (n, agent->n_lost) : n);
-      }
-  pool_remote_backend_flush (self);
-  if (n > 0 && self->launcher != NULL)
+  n = pool_remote_backend_ask_agents (self, n, grows);
+  if (n > 0 && pool_remote_backend_launches (self))
     pool_remote_backend_plan (self, n);
 }
 
@@ -408,7 +463,7 @@ give_up (PoolRemoteBackend *self)
       if (agent == NULL)
         continue;
       if (agent->is_launched)
-        pool_launcher_signal (self->launcher, agent->number, SIGKILL);
+        pool_remote_backend_signal_agent (self, agent->number, SIGKILL);
       pool_remote_agent_lose (agent, "it did not end in time");
     }
   return TRUE;
@@ -463,7 +518,7 @@ drop_expected (PoolRemoteBackend *self)
 
       if (agent == NULL || agent->session != 0)
         continue;
-      pool_launcher_signal (self->launcher, agent->number, SIGTERM);
+      pool_remote_backend_signal_agent (self, agent->number, SIGTERM);
       pool_remote_agent_free (agent);
     }
 }

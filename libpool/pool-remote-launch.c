@@ -14,13 +14,50 @@
 /* So often in a row an agent is tried, before all its workers count as failed. */
 #define TRIES 3
 
-static void
-agent_ended (guint number, const char *how, gpointer user_data)
+gboolean
+pool_remote_backend_launches (PoolRemoteBackend *self)
 {
-  PoolRemoteAgent *agent = pool_remote_backend_find_launched (user_data, number);
+  return self->launcher != NULL || POOL_REMOTE_BACKEND_GET_CLASS (self)->start_agent != NULL;
+}
+
+gboolean
+pool_remote_backend_launches_here (PoolRemoteBackend *self)
+{
+  return self->launcher != NULL && !pool_launcher_is_remote (self->launcher);
+}
+
+void
+pool_remote_backend_signal_agent (PoolRemoteBackend *self, guint agent, int signum)
+{
+  if (self->launcher != NULL)
+    pool_launcher_signal (self->launcher, agent, signum);
+  else if (POOL_REMOTE_BACKEND_GET_CLASS (self)->end_agent != NULL)
+    POOL_REMOTE_BACKEND_GET_CLASS (self)->end_agent (self, agent);
+}
+
+guint
+pool_remote_backend_get_share (PoolRemoteBackend *self, guint n)
+{
+  guint each = self->config->remote->processes_per_agent;
+
+  if (POOL_REMOTE_BACKEND_GET_CLASS (self)->get_share != NULL)
+    return POOL_REMOTE_BACKEND_GET_CLASS (self)->get_share (self, n);
+  return each > 0 ? MIN (each, n) : n;
+}
+
+void
+pool_remote_backend_agent_ended (PoolRemoteBackend *self, guint number, const char *how)
+{
+  PoolRemoteAgent *agent = pool_remote_backend_find_launched (self, number);
 
   if (agent != NULL)
     pool_remote_agent_lose (agent, how);
+}
+
+static void
+agent_ended (guint number, const char *how, gpointer user_data)
+{
+  pool_remote_backend_agent_ended (user_data, number, how);
 }
 
 gboolean
@@ -29,6 +66,8 @@ pool_remote_backend_open_launcher (PoolRemoteBackend *self, GError **error)
   const PoolRemoteConfig *remote = self->config->remote;
   const char *spec = remote->launcher != NULL ? remote->launcher : remote->endpoint != NULL ? "none" : "local";
 
+  if (POOL_REMOTE_BACKEND_GET_CLASS (self)->start_agent != NULL)
+    return TRUE;
   if (g_str_equal (spec, "none"))
     {
       /* agents bring their workers with them */
@@ -95,27 +134,37 @@ pool_remote_backend_launch_failed (PoolRemoteBackend *self, guint n_workers, con
 static gboolean
 launch_one (PoolRemoteBackend *self, guint n_workers, GError **error)
 {
+  PoolRemoteBackendClass *klass = POOL_REMOTE_BACKEND_GET_CLASS (self);
   PoolRemoteAgent *agent = pool_remote_agent_new (self, n_workers);
-  g_auto (GStrv) argv = POOL_REMOTE_BACKEND_GET_CLASS (self)->get_command (self, agent->number, n_workers);
+  g_auto (GStrv) argv = klass->get_command != NULL ? klass->get_command (self, agent->number, n_workers) : NULL;
 
   agent->is_launched = TRUE;
-  if (pool_launcher_start (self->launcher, agent->number, n_workers, (const char *const *) argv, error))
+  if (klass->start_agent != NULL ? klass->start_agent (self, agent->number, n_workers, error)
+                                 : pool_launcher_start (self->launcher, agent->number, n_workers,
+                                                        (const char *const *) argv, error))
     return TRUE;
   pool_remote_agent_free (agent);
   return FALSE;
 }
 
-/* Starts agents for the workers that are planned. */
+/* Starts agents for the workers that are planned; where there can be no more, those that are there make them. */
 gboolean
 pool_remote_backend_launch (PoolRemoteBackend *self, GError **error)
 {
-  guint each = self->config->remote->processes_per_agent;
-
   self->launch_at = 0;
   while (self->n_planned > 0 && !self->is_stopping && self->launch_at == 0)
     {
-      guint n = each > 0 ? MIN (each, self->n_planned) : self->n_planned;
+      guint n = pool_remote_backend_get_share (self, self->n_planned);
 
+      if (n == 0)
+        {
+          n = self->n_planned;
+          self->n_planned = 0;
+          if (pool_remote_backend_ask_agents (self, n, TRUE) == 0)
+            return TRUE;
+          g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "no agent is left, and none can be started");
+          return FALSE;
+        }
       self->n_planned -= n;
       if (!launch_one (self, n, error))
         return FALSE;

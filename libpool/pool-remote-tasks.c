@@ -6,6 +6,7 @@
 #include "pool-engine-private.h"
 #include "pool-error.h"
 #include "pool-futex-private.h"
+#include "pool-ranks-private.h"
 #include "pool-value-private.h"
 
 /*
@@ -125,6 +126,13 @@ introduce (PoolRemoteAgent *agent, guint number)
   text = g_byte_array_new ();
   g_byte_array_append (text, (const guint8 *) function->name, strlen (function->name) + 1);
   g_byte_array_append (text, (const guint8 *) digest, strlen (digest) + 1);
+  if (agent->backend->agents_have_program && !function->from_module)
+    {
+      g_autofree char *place = pool_program_describe (function->func.address);
+
+      if (place != NULL)
+        g_byte_array_append (text, (const guint8 *) place, strlen (place) + 1);
+    }
   pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_FUNCTION, .id = number, .kind = function->kind },
                          text->data, text->len, NULL);
 }
@@ -333,6 +341,12 @@ pool_remote_agent_take_result (PoolRemoteAgent *agent, const PoolWireRecord *rec
     {
       result.since = now / 1000 - age;
       note_state (worker, record->handle, 0, result.since);
+    }
+  else if (record->kind == POOL_RESULT_LEAVING && worker != NULL && !worker->is_leaving)
+    {
+      /* another one may take its place already */
+      worker->is_leaving = TRUE;
+      agent->n_lost++;
     }
   pool_backend_deliver (backend, &result);
   return TRUE;

@@ -56,7 +56,8 @@ typedef enum
   POOL_WIRE_WELCOME,     /* the head has the new session; worker: the first one's number for tasks; data: a{sv}, how to start */
   POOL_WIRE_REFUSED,     /* no session; data: why, for people */
   POOL_WIRE_RESET,       /* no session: what was sent belongs to none; say hello again */
-  POOL_WIRE_FUNCTION,    /* id: number, kind: of function; data: name, zero, checksum of its module or nothing, zero */
+  POOL_WIRE_FUNCTION,    /* id: number, kind: of function; data: name, zero, checksum of its module or nothing, zero[, place in
+                            the program, zero] */
   POOL_WIRE_TASK,        /* handle, id, function, flags, n_items, item: attempt, time: µs of its limit; data */
   POOL_WIRE_CANCEL,      /* handle: hand it back, or tell who is in it */
   POOL_WIRE_SPLIT,       /* handle, n_items */

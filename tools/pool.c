@@ -38,9 +38,12 @@ run_worker (char **argv)
   g_autofree char *program = pool_copy_find_worker_program ();
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   g_auto (GStrv) words = NULL;
+  gboolean is_rank = g_strv_contains ((const char *const *) argv, "--mpi");
 
-  g_strv_builder_add_many (builder, "pool worker", "zmq", "agent", NULL);
-  g_strv_builder_addv (builder, (const char **) argv + 1);
+  g_strv_builder_add_many (builder, "pool worker", is_rank ? "mpi" : "zmq", "agent", NULL);
+  for (char **word = argv + 1; *word != NULL; word++)
+    if (!g_str_equal (*word, "--mpi"))
+      g_strv_builder_add (builder, *word);
   words = g_strv_builder_end (builder);
   execv (program, words);
   g_printerr ("pool: Cannot run %s: %s\n", program, g_strerror (errno));
@@ -124,6 +127,9 @@ main (int argc, char **argv)
   if (argc >= 2 && g_str_equal (argv[1], "keygen"))
     return run_keygen (argv + 1);
 #endif
+  /* of several ranks this is one that has no pool */
+  if (argc >= 2 && g_str_equal (argv[1], "worker"))
+    return run_worker (argv + 1);
   /*
    * first, while the program has one thread and little memory: workers are forked from what it is
    * now

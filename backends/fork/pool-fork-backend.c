@@ -88,6 +88,9 @@ publish_functions (PoolForkBackend *self)
       PoolShmFunction *entry = pool_shm_function (self->shm, self->n_functions);
 
       entry->kind = function->kind;
+      /* one that came later: whoever adds it has seen to it that the copy has it */
+      if (self->from_copy && !function->from_module)
+        entry->address = GPOINTER_TO_SIZE (function->func.address);
       g_strlcpy (entry->name, function->name, sizeof entry->name);
     }
 }

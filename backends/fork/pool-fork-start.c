@@ -246,7 +246,8 @@ start_by_method (PoolForkBackend *self, PoolStartMethod asked, guint n_threads, 
 
   self->method = POOL_START_METHOD_FORK;
   /* whoever hands in a function that forks has taken it on itself that this can be done beside threads */
-  if (may_fork && (n_threads == 1 || (asked == POOL_START_METHOD_FORK && by_function)))
+  if (may_fork && !POOL_BACKEND (self)->engine->settings.backend.needs_copy &&
+      (n_threads == 1 || (asked == POOL_START_METHOD_FORK && by_function)))
     return fork_zygote (self, zygote, error);
   if (may_fork && pool_copy_exists () && !prefers_command (self, asked))
     return copy_zygote (self, zygote, error);

@@ -554,7 +554,8 @@ conform_add_blocks (void)
   conform_add ("blocks/kept", test_kept);
   conform_add ("blocks/dropped", test_dropped);
   conform_add ("blocks/many", test_many);
-  conform_add ("blocks/refused", test_refused);
+  if (!conform_alone)
+    conform_add ("blocks/refused", test_refused);
   conform_add ("blocks/states", test_states);
   conform_add ("blocks/terminated", test_terminated);
   conform_add ("blocks/restarted", test_restarted);

@@ -6,7 +6,8 @@
 
 /*
  * One body of tests for every backend and start method, given by the environment: POOL_TEST_BACKEND,
- * POOL_TEST_START_METHOD, POOL_TEST_PROCESSES, and POOL_TEST_COPY: a program with threads that called pool_init().
+ * POOL_TEST_START_METHOD, POOL_TEST_PROCESSES, POOL_TEST_COPY: a program with threads that called pool_init(), and
+ * POOL_TEST_RANKS: one that was started as several ranks.
  */
 typedef struct
 {
@@ -17,6 +18,7 @@ typedef struct
 extern const char *conform_backend;
 extern gboolean conform_isolates; /* a crash takes only the worker down */
 extern gboolean conform_remote; /* workers are told of by agents, which takes its time */
+extern gboolean conform_alone; /* one pool at a time: the ranks of a job are its */
 extern gboolean conform_closures; /* workers have functions of this program */
 
 PoolManager *conform_new (void);

@@ -10,6 +10,7 @@
 const char *conform_backend;
 gboolean conform_isolates;
 gboolean conform_remote;
+gboolean conform_alone;
 gboolean conform_closures;
 
 static int processes = 2;
@@ -153,8 +154,17 @@ main (int argc, char **argv)
   const char *number = g_getenv ("POOL_TEST_PROCESSES");
   const char *method = g_getenv ("POOL_TEST_START_METHOD");
   gboolean copy = g_getenv ("POOL_TEST_COPY") != NULL;
+  gboolean is_rank = g_getenv ("POOL_TEST_RANKS") != NULL;
   g_autoptr (GError) error = NULL;
 
+  if (is_rank)
+    {
+      /* returns in rank 0 only, which has a copy of itself then, and a process that has the MPI */
+      pool_init (&error);
+      g_assert_no_error (error);
+      n_children = 2;
+      conform_alone = TRUE;
+    }
   if (copy)
     {
       pool_init (&error);
@@ -169,7 +179,7 @@ main (int argc, char **argv)
   if (number != NULL)
     processes = atoi (number);
   conform_isolates = g_strcmp0 (conform_backend, "threads") != 0;
-  conform_remote = g_strcmp0 (conform_backend, "zmq") == 0;
+  conform_remote = g_strcmp0 (conform_backend, "zmq") == 0 || g_strcmp0 (conform_backend, "mpi") == 0;
   conform_closures =
       !conform_remote && !copy && g_strcmp0 (method, "forkserver") != 0 && g_strcmp0 (method, "spawn") != 0;
   g_free (pool_describe_backend (conform_backend, &error));

@@ -377,6 +377,12 @@ main (int argc, char **argv)
       g_printerr ("drive: %s\n", error->message);
       return 2;
     }
+  /* of several ranks the first goes on */
+  if (g_getenv ("POOL_TEST_RANKS") != NULL && !pool_init (&error))
+    {
+      say_error (error);
+      return 1;
+    }
   limit_descriptors ();
   /* no other thread is to emit signals */
   g_main_context_acquire (NULL);

@@ -5,6 +5,8 @@ import atexit
 import functools
 import itertools
 import os
+import pickle
+import shlex
 import sys
 import time
 import warnings
@@ -847,16 +849,59 @@ class ResilientZPool(ZPool):
                          **options)
 
 
-class MPIPool(Pool):
-    """mpi4py's pool."""
+class _Beginning:
+    """What a worker of an MPIPool does before its initializer, which may need the path to be found."""
 
-    def __init__(self, processes=None, initializer=None, initargs=(), **options):
+    def __init__(self, initializer, env, path, wdir, names):
+        self._data = pickle.dumps((initializer, names), pickle.HIGHEST_PROTOCOL)
+        self._env, self._path, self._wdir = dict(env or {}), [os.fspath(folder) for folder in path or ()], wdir
+
+    def __call__(self, *initargs):
+        if self._wdir is not None:
+            os.chdir(self._wdir)
+        os.environ.update(self._env)
+        sys.path[:0] = self._path
+        initializer, names = pickle.loads(self._data)
+        vars(sys.modules['__main__']).update(names or {})
+        if initializer is not None:
+            initializer(*initargs)
+
+
+class MPIPool(Pool):
+    """mpi4py's pool: its workers are ranks.
+
+    In a program that ``mpirun -n N python3 script.py`` has started the other ranks become agents where rank 0 makes its
+    pool, and what follows is run by rank 0 only; ``processes`` is N - 1 if it is not given. Elsewhere agents are spawned by
+    the MPI. As with mpi4py, ``mpi_info``, a dict, is for MPI_Comm_spawn; ``env``, ``path``, ``wdir`` and ``globals`` are what
+    workers add to their environment, to ``sys.path``, where they go, and what their main module has. Further keywords are
+    those of :class:`Pool`, and ``launcher`` and ``processes_per_agent``: see ``Pool.native.Manager``.
+
+    Warns of ``maxtasksperchild`` and ``context``, which mpi4py's does not have. Raises ValueError if the backend is not
+    installed.
+    """
+
+    def __init__(self, processes=None, initializer=None, initargs=(), *, mpi_info=None, env=None, path=None, wdir=None,
+                 globals=None, **options):
         for name in 'maxtasksperchild', 'context':
             if options.pop(name, None) is not None:
                 warnings.warn(f'the argument {name} is not supported by MPIPool', UserWarning, stacklevel=2)
         options.setdefault('backend', 'mpi')
         _check_backend(options['backend'])
+        if mpi_info:
+            words = (shlex.quote(f'{key}={value}') for key, value in dict(mpi_info).items())
+            options.setdefault('launcher', 'spawn:' + ' '.join(words))
+        if env or path or wdir is not None or globals:
+            initializer = _Beginning(initializer, env, path, wdir, globals)
+        if options['backend'] == 'mpi':
+            # what was printed is this program's, whatever becomes of it
+            sys.stdout.flush()
+            sys.stderr.flush()
+            native.join_ranks()
         super().__init__(processes, initializer, initargs, **options)
+
+    @staticmethod
+    def _default_processes():
+        return max(native.count_ranks() - 1, 0) or native.cpu_count()
 
 
 def _check_backend(name):

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-mpi-agent.h"
+#include "pool-mpi-bridge.h"
+#include "pool-mpi-process.h"
+
+#include "libpool/pool-copy-private.h"
+#include "libpool/pool-error.h"
+#include "libpool/pool-ranks-private.h"
+#include "libpool/pool-remote-backend-private.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* The pool's side: nothing of an MPI, but a process that has it. */
+
+/* Frames that are taken in one go, so that other things get their turn. */
+#define RECEIVE_MAX 256
+
+typedef struct
+{
+  PoolRemoteBackend parent_instance;
+
+  PoolMpiProcess *process; /* NULL: not open */
+  gboolean is_rank; /* it is that of rank 0, and stays */
+  char *how_ended;  /* of the process */
+  guint n_places;   /* ranks that are no agents yet */
+  int epoll_fd;     /* of the link: readable also when something kept can go out */
+  gboolean waits_for_output;
+  GPtrArray *parts; /* of the frame that is being received */
+} PoolMpiBackend;
+
+typedef PoolRemoteBackendClass PoolMpiBackendClass;
+
+static GType pool_mpi_backend_get_type (void);
+
+G_DEFINE_FINAL_TYPE (PoolMpiBackend, pool_mpi_backend, POOL_TYPE_REMOTE_BACKEND)
+
+static PoolMpiBackend *
+cast (gpointer self)
+{
+  return self;
+}
+
+/* --- opening --- */
+
+/* "spawn", with KEY=VALUE for the MPI behind it, or "ranks". */
+static gboolean
+read_launcher (const char *launcher, gboolean *spawns, char ***info, GError **error)
+{
+  const char *rest = launcher != NULL && g_str_has_prefix (launcher, "spawn:") ? launcher + strlen ("spawn:") : "";
+
+  *spawns = launcher != NULL && !g_str_equal (launcher, "ranks");
+  *info = NULL;
+  if (launcher == NULL || g_str_equal (launcher, "ranks") || g_str_equal (launcher, "spawn"))
+    return TRUE;
+  if (*rest != '\0' && g_shell_parse_argv (rest, NULL, info, NULL))
+    {
+      gboolean ok = TRUE;
+
+      for (char **word = *info; *word != NULL; word++)
+        ok &= strchr (*word, '=') != NULL && **word != '=';
+      if (ok)
+        return TRUE;
+      g_strfreev (*info);
+    }
+  g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+               "The launcher of a pool of MPI ranks is \"ranks\", \"spawn\" or \"spawn:KEY=VALUE …\" with keys of MPI_Info, such "
+               "as \"spawn:host=a,b wdir=/tmp\"; not \"%s\"",
+               launcher);
+  return FALSE;
+}
+
+static gboolean
+find_process (PoolMpiBackend *self, GError **error)
+{
+  const PoolRemoteConfig *config = POOL_REMOTE_BACKEND (self)->config->remote;
+  g_auto (GStrv) info = NULL;
+  PoolRanks ranks = { 0 };
+  gboolean spawns, is_job = pool_ranks_get (&ranks);
+
+  if (!read_launcher (config->launcher, &spawns, &info, error))
+    return FALSE;
+  if (is_job && ranks.rank > 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_STATE,
+                   "This is rank %u of %u, and rank 0 has the pool: call pool_init() first in main(), which makes the "
+                   "others its agents",
+                   ranks.rank, ranks.size);
+      return FALSE;
+    }
+  if (!is_job && g_strcmp0 (config->launcher, "ranks") == 0)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE,
+                           "There are no ranks for this pool: start the program with mpirun -n N, N at least 2");
+      return FALSE;
+    }
+  self->is_rank = is_job && !spawns;
+  self->process = self->is_rank ? pool_mpi_process_take_rank (error)
+                                : pool_mpi_process_start ((const char *const *) info, TRUE, error);
+  return self->process != NULL;
+}
+
+/* In a job whose user has not said how many workers there are to be, each rank is one, as MPI programs have it. */
+static void
+adjust_size (PoolMpiBackend *self)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  const PoolBackendConfig *config = remote->config;
+  guint n = MIN (self->n_places * MAX (config->remote->processes_per_agent, 1), config->max_processes);
+
+  if (config->has_size || self->n_places == 0 || n == config->processes)
+    return;
+  pool_backend_add_wanted (POOL_BACKEND (self), (int) n - (int) config->processes);
+  remote->n_planned = n - config->processes; /* the rest is added by who calls this; may wrap around */
+}
+
+static void
+watch_link (PoolMpiBackend *self, gboolean output)
+{
+  struct epoll_event event = { .events = output ? EPOLLIN | EPOLLOUT : EPOLLIN };
+
+  if (output == self->waits_for_output)
+    return;
+  self->waits_for_output = output;
+  epoll_ctl (self->epoll_fd, EPOLL_CTL_MOD, self->process->link.fd, &event);
+}
+
+static gboolean
+pool_mpi_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **error)
+{
+  PoolMpiBackend *self = cast (remote);
+  struct epoll_event event = { .events = EPOLLIN };
+
+  if (!find_process (self, error) || !pool_mpi_process_open (self->process, error))
+    return FALSE;
+  self->n_places = self->process->n_ranks;
+  if (self->is_rank && self->n_places == 0)
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "No other rank of this job is left");
+      return FALSE;
+    }
+  remote->agents_have_program = self->is_rank && pool_copy_exists ();
+  adjust_size (self);
+  self->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+  return self->epoll_fd >= 0 && epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, self->process->link.fd, &event) == 0 &&
+         pool_remote_backend_watch_fd (remote, self->epoll_fd) &&
+         (self->process->error_fd < 0 || pool_remote_backend_watch_fd (remote, self->process->error_fd));
+}
+
+/* --- agents --- */
+
+static gboolean
+is_gone (PoolMpiBackend *self)
+{
+  return self->process == NULL || self->process->link.is_broken;
+}
+
+static gboolean
+pool_mpi_backend_start_agent (PoolRemoteBackend *remote, guint agent, guint n_workers, GError **error)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (!is_gone (self) && pool_mpi_link_send (&self->process->link, POOL_MPI_START, agent, n_workers, NULL))
+    {
+      self->n_places -= self->is_rank && self->n_places > 0;
+      return TRUE;
+    }
+  g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "the process that has the MPI is gone: %s",
+               self->how_ended != NULL ? self->how_ended : "it ended");
+  return FALSE;
+}
+
+static void
+pool_mpi_backend_end_agent (PoolRemoteBackend *remote, guint agent)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (!is_gone (self))
+    pool_mpi_link_send (&self->process->link, POOL_MPI_END, 0, agent, NULL);
+}
+
+/* Ranks are dealt out evenly; processes can be spawned for ever. */
+static guint
+pool_mpi_backend_get_share (PoolRemoteBackend *remote, guint n)
+{
+  PoolMpiBackend *self = cast (remote);
+  guint each = remote->config->remote->processes_per_agent;
+
+  /* where nothing can be started, that is to be told */
+  if (!self->is_rank || is_gone (self))
+    return each > 0 ? MIN (each, n) : n;
+  if (self->n_places == 0)
+    return 0;
+  return MIN (n, MAX (each, (n + self->n_places - 1) / self->n_places));
+}
+
+/* --- messages --- */
+
+static void
+pool_mpi_backend_forget (PoolRemoteBackend *remote, guint peer)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (!is_gone (self))
+    pool_mpi_link_send (&self->process->link, POOL_MPI_FORGET, peer, 0, NULL);
+}
+
+static gboolean
+pool_mpi_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *message)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (is_gone (self) || !pool_mpi_link_send_message (&self->process->link, peer, message))
+    return FALSE;
+  watch_link (self, pool_mpi_link_has_output (&self->process->link));
+  return TRUE;
+}
+
+static char *
+get_text (PoolMpiBackend *self)
+{
+  gsize size = 0;
+  const char *data = self->parts->len > 0 ? g_bytes_get_data (self->parts->pdata[0], &size) : "";
+
+  return g_utf8_make_valid (data, size);
+}
+
+static void
+take_frame (PoolMpiBackend *self, const PoolMpiFrame *frame)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  g_autofree char *text = NULL;
+
+  switch (frame->kind)
+    {
+    case POOL_MPI_MESSAGE:
+      pool_remote_backend_take_message (remote, frame->peer, (GBytes *const *) self->parts->pdata, self->parts->len);
+      return;
+    case POOL_MPI_PLACES:
+      self->n_places = frame->value;
+      return;
+    case POOL_MPI_ENDED:
+      text = get_text (self);
+      pool_remote_backend_agent_ended (remote, frame->value, text);
+      return;
+    default:
+      return;
+    }
+}
+
+/* Whatever ended it, all ranks are lost with it. */
+static gboolean
+lose_all (PoolMpiBackend *self)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  g_autofree char *whole = NULL;
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < remote->agents->len; i++)
+    any |= remote->agents->pdata[i] != NULL;
+  if (!any)
+    return FALSE;
+  if (self->how_ended == NULL)
+    self->how_ended = pool_mpi_process_describe_end (self->process);
+  whole = g_strdup_printf ("the process that has the MPI is gone: %s", self->how_ended);
+  for (guint i = 0; i < remote->agents->len; i++)
+    if (remote->agents->pdata[i] != NULL)
+      pool_remote_backend_agent_ended (remote, ((PoolRemoteAgent *) remote->agents->pdata[i])->number, whole);
+  return TRUE;
+}
+
+static gboolean
+pool_mpi_backend_receive (PoolRemoteBackend *remote)
+{
+  PoolMpiBackend *self = cast (remote);
+  PoolMpiFrame frame;
+  gboolean any = FALSE;
+
+  if (self->process == NULL)
+    return FALSE;
+  pool_mpi_process_read_errors (self->process);
+  for (guint i = 0; i < RECEIVE_MAX && pool_mpi_link_receive (&self->process->link, &frame, self->parts); i++)
+    {
+      any = TRUE;
+      take_frame (self, &frame);
+    }
+  g_ptr_array_set_size (self->parts, 0);
+  if (self->waits_for_output && pool_mpi_link_flush (&self->process->link))
+    watch_link (self, pool_mpi_link_has_output (&self->process->link));
+  if (self->process->link.is_broken)
+    {
+      /* it would be readable for ever */
+      epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, self->process->link.fd, NULL);
+      any |= lose_all (self);
+    }
+  return any;
+}
+
+/* What has come to the link makes its descriptor readable; the buffer may hold a frame only if receive() left one. */
+static gboolean
+pool_mpi_backend_has_message (PoolRemoteBackend *remote)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  return self->process != NULL && pool_mpi_link_has_frame (&self->process->link);
+}
+
+/* --- the end --- */
+
+static void
+pool_mpi_backend_close (PoolRemoteBackend *remote)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (self->epoll_fd >= 0)
+    close (self->epoll_fd);
+  self->epoll_fd = -1;
+  if (self->process == NULL)
+    return;
+  if (self->is_rank)
+    {
+      pool_mpi_link_send (&self->process->link, POOL_MPI_CLOSE, 0, 0, NULL);
+      pool_mpi_process_release_rank (g_steal_pointer (&self->process));
+    }
+  else
+    g_clear_pointer (&self->process, pool_mpi_process_free);
+}
+
+static void
+pool_mpi_backend_finalize (GObject *object)
+{
+  PoolMpiBackend *self = cast (object);
+
+  pool_mpi_backend_close (POOL_REMOTE_BACKEND (object));
+  g_ptr_array_unref (self->parts);
+  g_free (self->how_ended);
+  G_OBJECT_CLASS (pool_mpi_backend_parent_class)->finalize (object);
+}
+
+/* argv: … agent … or … bridge …: the programs of pool-mpi-agent.c and pool-mpi-bridge.c */
+static int
+pool_mpi_backend_worker_main (PoolBackend *backend, int argc, char **argv)
+{
+  if (argc >= 3 && g_str_equal (argv[2], "agent"))
+    return pool_mpi_agent_main (argc, argv);
+  if (argc >= 3 && g_str_equal (argv[2], "bridge"))
+    return pool_mpi_bridge_main (argc, argv);
+  return 2;
+}
+
+static gboolean
+pool_mpi_backend_join (PoolBackend *backend, guint rank, GError **error)
+{
+  PoolMpiProcess *process;
+
+  if (rank > 0)
+    pool_mpi_agent_be (TRUE);
+  /* the other ranks wait for this one: it comes, whether the program will have a pool or not */
+  process = pool_mpi_process_take_rank (error);
+  if (process != NULL)
+    pool_mpi_process_release_rank (process);
+  return process != NULL;
+}
+
+static void
+pool_mpi_backend_class_init (PoolMpiBackendClass *klass)
+{
+  POOL_BACKEND_CLASS (klass)->worker_main = pool_mpi_backend_worker_main;
+  POOL_BACKEND_CLASS (klass)->join = pool_mpi_backend_join;
+  G_OBJECT_CLASS (klass)->finalize = pool_mpi_backend_finalize;
+  klass->open = pool_mpi_backend_open;
+  klass->start_agent = pool_mpi_backend_start_agent;
+  klass->end_agent = pool_mpi_backend_end_agent;
+  klass->get_share = pool_mpi_backend_get_share;
+  klass->send = pool_mpi_backend_send;
+  klass->forget = pool_mpi_backend_forget;
+  klass->receive = pool_mpi_backend_receive;
+  klass->has_message = pool_mpi_backend_has_message;
+  klass->close = pool_mpi_backend_close;
+}
+
+static void
+pool_mpi_backend_init (PoolMpiBackend *self)
+{
+  self->epoll_fd = -1;
+  self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+}
+
+static const PoolBackendModule module = {
+  .abi = POOL_BACKEND_ABI,
+  .name = "mpi",
+  .description = "ranks of an MPI job, or processes that an MPI spawns",
+  .get_type = pool_mpi_backend_get_type,
+};
+
+G_MODULE_EXPORT const PoolBackendModule *pool_backend_module_query (void);
+
+G_MODULE_EXPORT const PoolBackendModule *
+pool_backend_module_query (void)
+{
+  return &module;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/*
+ * When to ask an MPI again whether something has come: it has no descriptor that would tell. Right after something happened more is
+ * likely to: it is asked without a pause, then in growing intervals of up to 2 ms. This is the one place of the library where
+ * somebody polls.
+ */
+typedef struct
+{
+  int timer_fd; /* readable when it is time to ask again */
+  gint64 active_at;  /* monotonic µs: when something happened last */
+  gboolean may_spin;
+} PoolMpiBackoff;
+
+gboolean pool_mpi_backoff_init (PoolMpiBackoff *self, GError **error);
+void pool_mpi_backoff_clear (PoolMpiBackoff *self);
+/* Something has happened. */
+void pool_mpi_backoff_reset (PoolMpiBackoff *self);
+/* Nothing has: TRUE, it is to be asked again at once; FALSE, when timer_fd is readable. */
+gboolean pool_mpi_backoff_next (PoolMpiBackoff *self);
+
+G_END_DECLS
