@@ -23,6 +23,8 @@
 
 /* Chunks of automatic size have at most so many items and bytes. */
 #define AUTO_ITEMS_MAX 1024
+/* What is sent costs more for each message. */
+#define AUTO_ITEMS_REMOTE_MAX 4096
 #define AUTO_BYTES_MAX (64 * 1024)
 
 typedef struct
@@ -218,14 +220,14 @@ job_cut (PoolJob *job, PoolEngine *engine, guint n_workers, GError **error)
   PoolMapResult *self = get_self (job);
   guint64 left = self->n_items - self->next;
   PoolRecord *record;
-  guint64 max;
+  guint64 max, most = engine->flags & POOL_BACKEND_REMOTE ? AUTO_ITEMS_REMOTE_MAX : AUTO_ITEMS_MAX;
 
   if (left == 0)
     return NULL;
 
   /* a share of what is left: chunks get smaller towards the end */
   max = self->chunksize != 0 ? self->chunksize
-                             : CLAMP (left / (2 * (guint64) n_workers), 1, AUTO_ITEMS_MAX);
+                             : CLAMP (left / (2 * (guint64) n_workers), 1, most);
   max = MIN (MIN (max, left), POOL_PROGRESS_MAX_ITEMS);
   record = cut (self, engine, self->next, max, self->chunksize != 0 ? G_MAXSIZE : AUTO_BYTES_MAX, error);
   if (record != NULL)

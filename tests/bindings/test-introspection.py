@@ -237,9 +237,12 @@ def callback_in_the_main_loop(backend):
         loop.quit()
 
     with running(backend) as pool:
+        # from before the call on: else the pool's thread may be first
+        assert GLib.MainContext.default().acquire()
         pool.apply_async('checksum.sha256', GLib.Variant('(s)', (FILES[0],)), None, None, on_digest)
         guard = GLib.timeout_add_seconds(30, loop.quit)
         loop.run()
+        GLib.MainContext.default().release()
         GLib.source_remove(guard) if got else None
     assert got == [(threading.main_thread(), sha256(FILES[0]))]
 

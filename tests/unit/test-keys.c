@@ -99,9 +99,9 @@ test_z85 (void)
   static const char *const bad[] = {
     "",
     "JTKVSB",
-    KEY_A "x",
-    KEY_A " ",
-    " " KEY_A,
+    (KEY_A "x"),
+    (KEY_A " "),
+    (" " KEY_A),
     "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh",
     "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh\n",
     "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh\"",
