@@ -222,7 +222,7 @@ check_touch (PoolAgent *self, gint64 now)
       else if (now >= self->hello_at)
         greet (self, now);
     }
-  else if (self->heartbeat > 0 && now - self->heard_at > SILENT_MAX * self->heartbeat)
+  else if (self->session != 0 && self->heartbeat > 0 && now - self->heard_at > SILENT_MAX * self->heartbeat)
     lose_touch (self, "nothing is heard of it");
 }
 
@@ -246,7 +246,7 @@ time_left (PoolAgent *self)
 
   if (self->state == POOL_AGENT_GREETING)
     next = MIN (next, self->hello_at);
-  else if (self->heartbeat > 0)
+  else if (self->session != 0 && self->heartbeat > 0)
     next = MIN (next, self->heard_at + SILENT_MAX * self->heartbeat);
   if (self->look_at != 0)
     next = MIN (next, self->look_at);

@@ -362,7 +362,7 @@ install_settings (void)
   /**
    * PoolManager:backend:
    *
-   * What runs the tasks: `fork`, `threads`, `zmq`, or the name of another module; see [func@list_backends].
+   * What runs the tasks: `fork`, `threads`, `zmq`, `mpi`, or the name of another module; see [func@list_backends].
    *
    * Since: 1.0
    */

@@ -158,10 +158,16 @@ pool_remote_backend_launch (PoolRemoteBackend *self, GError **error)
 
       if (n == 0)
         {
-          n = self->n_planned;
-          self->n_planned = 0;
-          if (pool_remote_backend_ask_agents (self, n, TRUE) == 0)
+          self->n_planned = pool_remote_backend_ask_agents (self, self->n_planned, TRUE);
+          if (self->n_planned == 0)
             return TRUE;
+          /* those that have been started may say something yet */
+          if (has_agents (self))
+            {
+              self->launch_at = g_get_monotonic_time () + AGAIN_US;
+              return TRUE;
+            }
+          self->n_planned = 0;
           g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "no agent is left, and none can be started");
           return FALSE;
         }

@@ -46,7 +46,8 @@ cast (PoolAgentTransport *transport)
 static void
 tell (PoolMpiAgent *self, PoolMpiEnvelopeKind kind)
 {
-  const PoolMpiEnvelope envelope = { .kind = kind, .pid = getpid (), .machine = pool_mpi_get_machine () };
+  const PoolMpiEnvelope envelope = { .kind = kind, .pid = getpid (), .bell = self->messages.bell.name,
+                                     .machine = pool_mpi_get_machine () };
 
   pool_mpi_messages_send (&self->messages, self->pool, &envelope, NULL, 0, NULL, 0);
 }
@@ -88,6 +89,7 @@ begin (PoolMpiAgent *self, const PoolMpiEnvelope *envelope)
   self->has_pool = TRUE;
   self->settings.number = envelope->number;
   self->settings.n_workers = CLAMP (self->n_workers > 0 ? self->n_workers : envelope->n_workers, 1, 4000);
+  self->pool->bell = envelope->machine == pool_mpi_get_machine () ? envelope->bell : 0;
   self->settings.streams =
       envelope->machine == pool_mpi_get_machine () && envelope->machine != 0 ? (pid_t) envelope->pid : 0;
 }
@@ -125,6 +127,8 @@ transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
   PoolMpiEnvelope envelope;
   gboolean any = pool_mpi_messages_progress (&self->messages);
 
+  if (pool_mpi_messages_take_bells (&self->messages))
+    pool_mpi_backoff_reset (&self->backoff);
   for (guint i = 0; i < RECEIVE_MAX && !self->is_over &&
                     pool_mpi_messages_receive (&self->messages, &envelope, self->parts) != NULL;
        i++)
@@ -156,7 +160,7 @@ transport_has_message (PoolAgentTransport *transport)
       pool_mpi_backoff_reset (&self->backoff);
       return TRUE;
     }
-  return pool_mpi_backoff_next (&self->backoff);
+  return pool_mpi_backoff_next (&self->backoff, pool_mpi_messages_have_bells (&self->messages));
 }
 
 /* --- the program --- */
@@ -259,7 +263,7 @@ run (PoolMpiAgent *self)
       pool_mpi_exit (2, TRUE);
     }
   self->settings.stays = !self->is_spawned;
-  self->transport.fd = self->backoff.timer_fd;
+  self->transport.fd = pool_mpi_backoff_get_fd (&self->backoff, self->messages.bell.fd);
   tell (self, POOL_MPI_ENVELOPE_HERE);
   status = pool_agent_run (&self->transport, &self->settings);
   drain (self);

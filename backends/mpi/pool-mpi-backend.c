@@ -78,9 +78,23 @@ find_process (PoolMpiBackend *self, GError **error)
 {
   const PoolRemoteConfig *config = POOL_REMOTE_BACKEND (self)->config->remote;
   g_auto (GStrv) info = NULL;
+  const char *unused = config->endpoint != NULL         ? "endpoint"
+                       : config->key_file != NULL       ? "key-file"
+                       : config->allowed_keys != NULL   ? "allowed-keys"
+                       : config->agent_key_file != NULL ? "agent-key-file"
+                       : config->agent_command != NULL  ? "agent-command"
+                                                        : NULL;
   PoolRanks ranks = { 0 };
   gboolean spawns, is_job = pool_ranks_get (&ranks);
 
+  if (unused != NULL)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                   "Ranks find each other by their MPI, so %s does not go with the backend \"mpi\": take \"zmq\" for agents that "
+                   "connect over a network",
+                   unused);
+      return FALSE;
+    }
   if (!read_launcher (config->launcher, &spawns, &info, error))
     return FALSE;
   if (is_job && ranks.rank > 0)

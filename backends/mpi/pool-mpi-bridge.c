@@ -58,7 +58,8 @@ static void
 tell_peer (Bridge *self, PoolMpiPeer *peer, PoolMpiEnvelopeKind kind)
 {
   const PoolMpiEnvelope envelope = { .kind = kind, .number = peer->number, .n_workers = peer->n_workers,
-                                     .pid = self->program, .machine = self->machine };
+                                     .pid = self->program, .bell = self->messages.bell.name,
+                                     .machine = self->machine };
 
   pool_mpi_messages_send (&self->messages, peer, &envelope, NULL, 0, NULL, 0);
 }
@@ -187,6 +188,7 @@ static void
 take_here (Bridge *self, PoolMpiPeer *peer, const PoolMpiEnvelope *envelope)
 {
   peer->pid = (pid_t) envelope->pid;
+  peer->bell = envelope->machine == self->machine ? envelope->bell : 0;
   /* the end of a process of this machine shows at once */
   if (envelope->machine == self->machine && self->machine != 0 && peer->pidfd < 0)
     peer->pidfd = (int) syscall (SYS_pidfd_open, peer->pid, 0);
@@ -385,7 +387,9 @@ pass_down (Bridge *self)
 static void
 wait_for_something (Bridge *self)
 {
-  struct pollfd fds[] = { { self->link.fd, POLLIN, 0 }, { self->backoff.timer_fd, POLLIN, 0 } };
+  struct pollfd fds[] = { { self->link.fd, POLLIN, 0 },
+                          { self->backoff.timer_fd, POLLIN, 0 },
+                          { self->messages.bell.fd, POLLIN, 0 } };
 
   if (pool_mpi_link_has_output (&self->link))
     fds[0].events |= POLLOUT;
@@ -395,7 +399,7 @@ wait_for_something (Bridge *self)
       poll (fds, 1, 0);
       return;
     }
-  if (!pool_mpi_backoff_next (&self->backoff))
+  if (!pool_mpi_backoff_next (&self->backoff, pool_mpi_messages_have_bells (&self->messages)))
     poll (fds, G_N_ELEMENTS (fds), -1);
 }
 
@@ -406,7 +410,7 @@ serve (Bridge *self)
 
   while (!self->link.is_broken)
     {
-      gboolean any = pass_down (self);
+      gboolean any = pool_mpi_messages_take_bells (&self->messages) | pass_down (self);
       gint64 now = g_get_monotonic_time ();
 
       any |= pass_up (self);

@@ -62,6 +62,7 @@ void
 pool_mpi_messages_init (PoolMpiMessages *self)
 {
   *self = (PoolMpiMessages){ .peers = g_ptr_array_new_with_free_func (free_peer), .cache = pool_payload_cache_new () };
+  pool_mpi_bell_open (&self->bell);
 }
 
 PoolMpiPeer *
@@ -161,6 +162,7 @@ pool_mpi_messages_send (PoolMpiMessages *self, PoolMpiPeer *peer, const PoolMpiE
       g_ptr_array_add (transfer->parts, g_bytes_ref (parts[i]));
       move_part (peer, transfer, data, size, FALSE);
     }
+  pool_mpi_bell_ring (&self->bell, peer->bell);
   /* a short one is gone by now */
   if (peer->out.length == 0 && test (peer, transfer))
     transfer_free (transfer);
@@ -362,6 +364,15 @@ pool_mpi_messages_has_message (PoolMpiMessages *self)
   return any;
 }
 
+static gboolean
+has_long (const GQueue *transfers)
+{
+  for (const GList *link = transfers->head; link != NULL; link = link->next)
+    if (((const Transfer *) link->data)->parts != NULL)
+      return TRUE;
+  return FALSE;
+}
+
 gboolean
 pool_mpi_messages_is_moving (PoolMpiMessages *self)
 {
@@ -371,10 +382,43 @@ pool_mpi_messages_is_moving (PoolMpiMessages *self)
     {
       PoolMpiPeer *peer = self->peers->pdata[i];
 
-      if (!peer->is_gone && (peer->in.length > 0 || peer->out.length > 0) && now - peer->moved_at < MOVING_US)
+      if (!peer->is_gone && now - peer->moved_at < MOVING_US && (has_long (&peer->in) || has_long (&peer->out)))
         return TRUE;
     }
   return FALSE;
+}
+
+gboolean
+pool_mpi_messages_take_bells (PoolMpiMessages *self)
+{
+  gboolean any = FALSE;
+  guint64 name;
+
+  while ((name = pool_mpi_bell_take (&self->bell)) != 0)
+    {
+      any = TRUE;
+      for (guint i = 0; i < self->peers->len; i++)
+        {
+          PoolMpiPeer *peer = self->peers->pdata[i];
+
+          peer->has_rung |= peer->bell == name;
+        }
+    }
+  return any;
+}
+
+gboolean
+pool_mpi_messages_have_bells (PoolMpiMessages *self)
+{
+  for (guint i = 0; i < self->peers->len; i++)
+    {
+      const PoolMpiPeer *peer = self->peers->pdata[i];
+
+      /* nobody rings when a message can be sent on */
+      if (!peer->is_gone && (!peer->has_rung || peer->in.length > 0 || peer->out.length > 0))
+        return FALSE;
+    }
+  return TRUE;
 }
 
 guint64

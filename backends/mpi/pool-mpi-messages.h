@@ -4,6 +4,8 @@
 #include "libpool/pool-payload-cache-private.h"
 #include "libpool/pool-wire-private.h"
 
+#include "pool-mpi-bell.h"
+
 #include <mpi.h>
 
 G_BEGIN_DECLS
@@ -34,6 +36,7 @@ typedef struct
   guint32 number;
   guint32 n_workers;
   guint64 pid;
+  guint64 bell;    /* of the sender: see pool-mpi-bell.h */
   guint64 machine; /* processes of the same one can be waited for; see pool_mpi_get_machine() */
 } PoolMpiEnvelope;
 
@@ -52,6 +55,8 @@ typedef struct
   guint number;     /* of the agent that it is, or is to be; 0: of none */
   guint n_workers;
   gint64 asked_at;  /* monotonic µs: when it was to begin; 0: it has */
+  guint64 bell;     /* to be rung when something was sent to it; 0: it has none */
+  gboolean has_rung; /* it rings ours */
   pid_t pid;
   int pidfd;        /* -1: it is on another machine */
 } PoolMpiPeer;
@@ -60,6 +65,7 @@ typedef struct
 {
   GPtrArray *peers;  /* PoolMpiPeer, owned; the one of id N at N - 1 */
   PoolPayloadCache *cache;
+  PoolMpiBell bell;
   guint next; /* to be looked at first, so that each gets its turn */
 } PoolMpiMessages;
 
@@ -79,6 +85,11 @@ gboolean pool_mpi_messages_has_message (PoolMpiMessages *self);
 
 /* Is a long one on its way, either way? Then it is worth it to look all the time. */
 gboolean pool_mpi_messages_is_moving (PoolMpiMessages *self);
+
+/* Takes what has rung our bell; TRUE if somebody has. */
+gboolean pool_mpi_messages_take_bells (PoolMpiMessages *self);
+/* Do all that may say something ring when they have? */
+gboolean pool_mpi_messages_have_bells (PoolMpiMessages *self);
 
 /* A number that processes have in common that can see each other's pids. */
 guint64 pool_mpi_get_machine (void);

@@ -30,6 +30,8 @@ static const struct
   { "OMPI_MCA_hwloc_base_binding_policy", "none", TRUE },
   { "OMPI_MCA_btl_tcp_if_include", "lo", TRUE },
   { "OMPI_MCA_oob_tcp_if_include", "lo", TRUE },
+  /* most messages of a busy pool, which then need no answer of the other rank before they can go */
+  { "OMPI_MCA_btl_vader_eager_limit", "32768", FALSE },
   /* workers are forked by a process that was made before: a warning of what does not happen */
   { "OMPI_MCA_mpi_warn_on_fork", "0", FALSE },
 };

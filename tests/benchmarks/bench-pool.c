@@ -85,7 +85,7 @@ bench_pool_new (BenchRun *run, guint workers)
   PoolManager *pool = g_object_new (POOL_TYPE_MANAGER, "backend", run->backend, "processes",
                                     bench_pool_workers (run, workers), NULL);
 
-  if (g_str_equal (run->backend, "zmq"))
+  if (g_str_equal (run->backend, "zmq") || (g_str_equal (run->backend, "mpi") && pool_count_ranks () == 1))
     {
       const char *command[] = { NULL, "worker", run->figure->name, NULL };
       g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
@@ -191,5 +191,8 @@ main (int argc, char **argv)
 {
   if (argc > 3 && g_str_equal (argv[1], "worker"))
     return run_worker (argv);
+  /* of several ranks the first goes on */
+  if (pool_count_ranks () > 1 && !pool_init (NULL))
+    return 1;
   return bench_main (argc, argv, "fork", figures, G_N_ELEMENTS (figures));
 }

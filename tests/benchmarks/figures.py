@@ -17,12 +17,15 @@ class Command:
     program: str
     figure: str
     arguments: tuple = ()
+    ranks: int = 0
 
     def line(self, bench_dir, arguments=()):
         if self.program.endswith('.py'):
             head = [PYTHON, str(HERE / self.program)]
         else:
             head = [str(pathlib.Path(bench_dir) / self.program)]
+        if self.ranks:
+            head = [os.environ['POOL_MPIRUN'], '-n', str(self.ranks), *head]
         return [*head, self.figure, *self.arguments, *arguments]
 
     @property
@@ -90,6 +93,16 @@ def zmq(figure, bar, stretch, peer, **rest):
     return Figure(figure, 'zmq', pool('zmq', figure), bar=bar, stretch=stretch, peer=peer, relative=peer is not None, **rest)
 
 
+def raw_mpi(figure):
+    return Command('peer-mpi', figure, ranks=2)
+
+
+def mpi(figure, bar, stretch, peer, **rest):
+    """With one worker, in a rank of its own, as the raw messages have it."""
+    return Figure(figure, 'mpi', Command('pool-bench', figure, ('--backend', 'mpi', '--workers', '1'), 2), bar=bar,
+                  stretch=stretch, peer=peer, relative=peer is not None, **rest)
+
+
 def cold(placement):
     """Sleepers cost what the placement makes them cost; where it is free, the scheduler tosses a coin."""
     where = ('--placement', placement)
@@ -147,6 +160,11 @@ FIGURES = [
     zmq('payload-1m-copied', 0.8, 0.95, raw_zmq('payload-1m'), higher=True),
     zmq('payload-1m-inplace', 0.8, 0.95, raw_zmq('payload-1m'), higher=True),
     Figure('start-2', 'zmq', pool('zmq', 'start-2')),
+    mpi('throughput-a', 0.5, 0.8, raw_mpi('one-way'), higher=True),
+    mpi('throughput-b', None, None, None, higher=True),
+    mpi('rtt-a', 8, 4, raw_mpi('rtt')),
+    mpi('rtt-b', None, None, raw_mpi('rtt')),
+    mpi('payload-1m-copied', None, None, raw_mpi('payload-1m'), higher=True),
     # for comparison: the same values through multiprocessing, and what the machine takes
     Figure('payload-1m', 'multiprocessing', multiprocessing('payload-1m'), higher=True),
     Figure('payload-64m', 'multiprocessing', multiprocessing('payload-64m'), higher=True),
@@ -163,10 +181,11 @@ FIGURES = [
 
 def available(backends):
     """The rows that can be measured here with these backends; those of the machine always."""
-    ours = {'fork', 'threads', 'zmq'}
+    ours = {'fork', 'threads', 'zmq', 'mpi'}
     one_cpu = len(os.sched_getaffinity(0)) < 2
     return [figure for figure in FIGURES
             if (figure.backend not in ours or figure.backend in backends)
+            and (figure.command.ranks == 0 or 'POOL_MPIRUN' in os.environ)
             and not (one_cpu and 'cross' in figure.command.arguments)]
 
 

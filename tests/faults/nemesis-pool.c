@@ -165,6 +165,9 @@ nemesis_pool_empty_bag (NemesisPool *self)
 
 /* --- what happens to workers --- */
 
+/* How many processes there may be above a worker, up to this program. */
+#define DEPTH_MAX 8
+
 typedef struct
 {
   NemesisRound *round;
@@ -181,6 +184,16 @@ get_parent (int pid)
   return g_file_get_contents (path, &text, NULL, NULL) ? atoi (strrchr (text, ')') + 4) : 0;
 }
 
+/* What Open MPI starts agents by. */
+static gboolean
+is_orted (int pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/comm", pid);
+  g_autofree char *name = NULL;
+
+  return g_file_get_contents (path, &name, NULL, NULL) && g_str_has_prefix (name, "orted");
+}
+
 /* A pool that nobody looks after does not hear of deaths, and the pid may be somebody else's by now. */
 static gboolean
 signal_descendant (int pid, gboolean is_agent, int signum)
@@ -190,11 +203,11 @@ signal_descendant (int pid, gboolean is_agent, int signum)
 
   if (fd < 0)
     return FALSE;
-  /* with agents: of this program, the agent, its zygote */
-  for (guint i = 0; i < 4 && ancestor > 1 && ancestor != getpid (); i++)
+  /* with agents: of this program, the agent, its zygote; those of an MPI have some more */
+  for (guint i = 0; i < DEPTH_MAX && ancestor > 1 && ancestor != nemesis_root; i++)
     ancestor = get_parent (ancestor);
   /* the zygote, or the copy of this program, or a stranger; but an agent is a child of this program */
-  if (ancestor == getpid () && (is_agent || get_parent (pid) != getpid ()))
+  if (ancestor == nemesis_root && (is_agent || get_parent (pid) != nemesis_root))
     sent = syscall (SYS_pidfd_send_signal, fd, signum, NULL, 0) == 0;
   close (fd);
   return sent;
@@ -210,11 +223,11 @@ signal_worker (int pid, int signum)
 static int
 find_agent (int pid)
 {
-  for (guint i = 0; i < 4 && pid > 1; i++)
+  for (guint i = 0; i < DEPTH_MAX && pid > 1; i++)
     {
       int parent = get_parent (pid);
 
-      if (parent == getpid ())
+      if (parent == nemesis_root || is_orted (parent))
         return pid;
       pid = parent;
     }
@@ -260,7 +273,7 @@ fault_agent (Faults *self, PoolManager *manager, int signum)
 {
   int pid = nemesis_has_agents ? find_agent (choose_worker (self, manager)) : 0;
 
-  if (pid == 0 || !signal_descendant (pid, TRUE, signum))
+  if (pid == 0 || (nemesis_is_rank && signum != SIGSTOP) || !signal_descendant (pid, TRUE, signum))
     return;
   nemesis_note (NEMESIS_FAULTS, "signal %d to agent %d", signum, pid);
   if (signum == SIGSTOP)

@@ -5,12 +5,13 @@
 #include <sys/prctl.h>
 
 NemesisOptions nemesis_options = { .seconds = 8, .seed = -1 };
-gboolean nemesis_isolates, nemesis_has_agents, nemesis_may_start;
+gboolean nemesis_isolates, nemesis_has_agents, nemesis_is_rank, nemesis_may_start;
+int nemesis_root;
 
 static const GOptionEntry entries[] = {
   { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &nemesis_options.seconds, "How long", "S" },
   { "seed", 0, 0, G_OPTION_ARG_INT64, &nemesis_options.seed, "What the draws start from; else the time", "N" },
-  { "backend", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.backend, "fork (the default), threads or zmq", "NAME" },
+  { "backend", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.backend, "fork (the default), threads, zmq or mpi", "NAME" },
   { "start-method", 0, 0, G_OPTION_ARG_STRING, &nemesis_options.method, "fork, forkserver, spawn, or copy", "METHOD" },
   { "processes", 0, 0, G_OPTION_ARG_INT, &nemesis_options.processes, "Workers of each pool; else one to four", "N" },
   { "actors", 0, 0, G_OPTION_ARG_INT, &nemesis_options.actors, "Threads that use the pools; else one to three", "N" },
@@ -81,7 +82,7 @@ static void
 start_pools (Play *self)
 {
   NemesisRound *round = &self->round;
-  guint n = g_rand_int_range (self->rand, 1, NEMESIS_MAX_POOLS + 1);
+  guint n = nemesis_is_rank ? 1 : g_rand_int_range (self->rand, 1, NEMESIS_MAX_POOLS + 1);
 
   /* threads of the last round that have been joined may still be there for the kernel */
   while (!nemesis_may_start && nemesis_count_threads () > 1)
@@ -240,12 +241,15 @@ set_up (void)
   if (nemesis_options.seed < 0)
     nemesis_options.seed = g_get_real_time () % 1000000;
   nemesis_isolates = !g_str_equal (nemesis_options.backend, "threads");
-  nemesis_has_agents = g_str_equal (nemesis_options.backend, "zmq");
+  nemesis_has_agents = g_str_equal (nemesis_options.backend, "zmq") || g_str_equal (nemesis_options.backend, "mpi");
+  nemesis_is_rank = pool_count_ranks () > 1;
+  nemesis_root = nemesis_is_rank ? getppid () : getpid ();
   nemesis_may_start = g_strcmp0 (nemesis_options.method, "fork") != 0;
   nemesis_options.actors = MIN (nemesis_options.actors, 8);
   find_tasks ();
   prctl (PR_SET_CHILD_SUBREAPER, 1);
-  if (copy && !pool_init (&error))
+  /* of several ranks the first goes on */
+  if ((copy || nemesis_is_rank) && !pool_init (&error))
     nemesis_found ("pool_init(): %s", error->message);
   /* a program with threads has its workers from the copy */
   if (copy)

@@ -123,6 +123,8 @@ typedef struct
 extern NemesisOptions nemesis_options;
 extern gboolean nemesis_isolates;  /* workers may be killed */
 extern gboolean nemesis_has_agents; /* workers have agents between them and this program */
+extern gboolean nemesis_is_rank; /* agents are the other ranks of a job: for one pool at a time, and they come once */
+extern int nemesis_root; /* the process that all others come from */
 extern gboolean nemesis_may_start; /* pools may be started while there are threads */
 
 /* Who does something, in the history; others have their actor's number. */
