@@ -273,7 +273,8 @@ append_container (DBusMessageIter *iter, GVariant *value, GUnixFDList *fds)
       kind = DBUS_TYPE_STRUCT;
       break;
     }
-  if ((contents != NULL && !dbus_signature_validate_single (contents, NULL)) ||
+  /* a variant can hold anything, also what D-Bus has no type for */
+  if ((inner != NULL && !dbus_signature_validate_single (contents, NULL)) ||
       !dbus_message_iter_open_container (iter, kind, contents, &sub))
     return FALSE;
   if (size > 0)

@@ -95,6 +95,18 @@ set_module_path (const PoolServiceConfig *config)
   g_setenv ("POOL_TASK_PATH", path, TRUE);
 }
 
+/* Records of tasks are for the clients that asked for them, and not for the journal. */
+static GLogWriterOutput
+write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
+{
+  static const char *const ours[] = { "libpool", "GLib", "GLib-GObject", "GLib-GIO", NULL };
+
+  for (gsize i = 0; i < n_fields; i++)
+    if (g_str_equal (fields[i].key, "GLIB_DOMAIN") && fields[i].length < 0 && !g_strv_contains (ours, fields[i].value))
+      return G_LOG_WRITER_HANDLED;
+  return g_log_writer_default (level, fields, n_fields, user_data);
+}
+
 static gboolean
 serve (const Settings *settings, const PoolServiceConfig *config, PoolServiceStore *store, GError **error)
 {
@@ -154,6 +166,7 @@ main (int argc, char **argv)
       return EXIT_SUCCESS;
     }
 
+  g_log_set_writer_func (write_log, NULL, NULL);
   raise_limits ();
   config = read_config (&settings, &error);
   if (config == NULL)

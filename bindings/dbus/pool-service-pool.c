@@ -202,9 +202,12 @@ notify (gpointer user_data)
   PoolServicePool *self = user_data;
 
   self->notify_idle = 0;
+  /* it may end here */
+  pool_service_object_ref (self);
   if (self->object.is_exported)
     pool_service_object_notify (self, changing);
   check_end (self);
+  pool_service_object_unref (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -471,14 +474,9 @@ end (PoolServicePool *self)
 static void
 check_end (PoolServicePool *self)
 {
-  guint n_workers;
-
-  if (!self->is_ending)
-    return;
-  g_object_get (self->manager, "n-workers", &n_workers, NULL);
-  if (self->is_started && (n_workers > 0 || pool_manager_get_state (self->manager) <= POOL_STATE_RUN))
-    return;
-  end (self);
+  /* it does not wait: each worker that goes leads here */
+  if (self->is_ending && (!self->is_started || pool_manager_join (self->manager, 0, NULL)))
+    end (self);
 }
 
 static gboolean

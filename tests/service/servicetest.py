@@ -222,12 +222,22 @@ class Client:
 
     def call(self, path, interface, method, values, seconds=60, fds=None):
         try:
+            if interface is None:
+                return self.call_without_interface(path, method, values, seconds)
             reply, out = self.connection.call_with_unix_fd_list_sync(
                 NAME, path, interface, method, values, None, Gio.DBusCallFlags.NONE, int(seconds * 1000), fds, None)
         except GLib.Error as error:
             raise Error(error) from None
         result = tuple(unpack(reply.get_child_value(i), out) for i in range(reply.n_children()))
         return result[0] if len(result) == 1 else result or None
+
+    def call_without_interface(self, path, method, values, seconds):
+        message = Gio.DBusMessage.new_method_call(NAME, path, None, method)
+        message.set_body(values)
+        reply, _serial = self.connection.send_message_with_reply_sync(message, Gio.DBusSendMessageFlags.NONE,
+                                                                      int(seconds * 1000), None)
+        reply.to_gerror()
+        return reply.get_body().unpack()[0]
 
     def begin(self, path, interface, method, values, done, seconds=60):
         """Asynchronously: @done gets the values or an Error."""
