@@ -103,7 +103,7 @@ def wait_for(what, condition, seconds=20):
 class Bus:
     """A bus that starts the service."""
 
-    def __init__(self, configuration='', arguments='', broker=False):
+    def __init__(self, configuration='', arguments=''):
         self.configuration = configuration
         self.arguments = arguments
         self.stack = contextlib.ExitStack()
@@ -122,10 +122,12 @@ class Bus:
         start.chmod(0o755)
         (self.folder / f'services/{NAME}.service').write_text(f'[D-BUS Service]\nName={NAME}\nExec={start}\n')
         with open(self.folder / 'daemon-output', 'wb') as output:
-            self.daemon = subprocess.Popen(['dbus-daemon', f'--config-file={self.folder}/bus.conf', '--nofork', '--nopidfile'],
-                                           stdout=output, stderr=output)
+            self.daemon = subprocess.Popen(['dbus-daemon', f'--config-file={self.folder}/bus.conf', '--nofork', '--nopidfile',
+                                            '--print-address'], stdout=subprocess.PIPE, stderr=output)
+        assert self.daemon.stdout.readline()
+        self.daemon.stdout.close()
         self.address = f'unix:path={self.folder}/bus'
-        wait_for('the bus', (self.folder / 'bus').exists)
+        os.chmod(self.folder, 0o755)
         return self
 
     def __exit__(self, *_):
