@@ -86,7 +86,10 @@ reply (gpointer data, GVariant *values, GUnixFDList *fds)
     }
   if (message != NULL)
     dbus_message_unref (message);
-  fail (token, DBUS_ERROR_NO_MEMORY, "The reply cannot be put into a message");
+  if (fds != NULL)
+    fail (token, DBUS_ERROR_LIMITS_EXCEEDED, "The service has no more descriptors, and the reply needs one");
+  else
+    fail (token, DBUS_ERROR_NO_MEMORY, "The reply cannot be put into a message");
 }
 
 static void

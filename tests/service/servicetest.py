@@ -26,7 +26,7 @@ import tap  # noqa: E402
 
 SERVICE = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else 'pool-service'
 POOL = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else 'pool'
-LIMIT = 120
+LIMIT = 300
 
 NAME = 'org.libpool.Service1'
 PATH = '/org/libpool/Service1'
