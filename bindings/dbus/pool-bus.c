@@ -4,7 +4,10 @@
 #include "pool-bus.h"
 
 #include "pool-bus-glue.h"
+#include "pool-bus-polkit.h"
 #include "pool-bus-value.h"
+
+#include "pool-service-error.h"
 
 #include <libpool.h>
 
@@ -17,6 +20,7 @@ struct _PoolBus
   DBusConnection *connection;
   PoolService *service;
   GHashTable *peers; /* by unique name, owned */
+  gboolean is_system;
   gboolean watches_all;
   guint64 n_calls;
   void (*done) (gpointer user_data);
@@ -119,6 +123,39 @@ const PoolServiceTransport pool_bus_transport = { reply, fail, free_token, emit 
 
 /* --- calls --- */
 
+/* A call that polkit is asked about. */
+typedef struct
+{
+  PoolBus *bus;
+  PoolServiceCall *call;
+} Permit;
+
+static Permit *
+new_permit (PoolBus *self, PoolServiceCall *call)
+{
+  Permit *permit = g_new (Permit, 1);
+
+  permit->bus = self;
+  permit->call = pool_service_call_ref (call);
+  return permit;
+}
+
+static void
+on_allowed (gboolean is_allowed, const char *why, gpointer user_data)
+{
+  Permit *permit = user_data;
+
+  if (permit->call->client->gone)
+    g_debug ("%s has left", permit->call->client->name);
+  else if (is_allowed)
+    pool_service_handle (permit->bus->service, permit->call);
+  else
+    pool_service_call_take_error (permit->call, g_error_new (POOL_SERVICE_ERROR, POOL_SERVICE_ERROR_NOT_ALLOWED,
+                                                             "You may not make pools here: %s", why));
+  pool_service_call_unref (permit->call);
+  g_free (permit);
+}
+
 static void
 handle_call (PoolBus *self, PoolServiceClient *client, DBusMessage *message)
 {
@@ -140,7 +177,10 @@ handle_call (PoolBus *self, PoolServiceClient *client, DBusMessage *message)
     }
   call = pool_service_call_new (client, dbus_message_get_path (message), dbus_message_get_interface (message),
                                 dbus_message_get_member (message), args, fds, &pool_bus_transport, token);
-  pool_service_handle (self->service, call);
+  if (self->is_system && dbus_message_has_member (message, "CreatePool"))
+    pool_bus_polkit_check (self->connection, client->name, POOL_BUS_POLKIT_CREATE, on_allowed, new_permit (self, call));
+  else
+    pool_service_handle (self->service, call);
 }
 
 /* --- peers --- */
@@ -349,6 +389,7 @@ pool_bus_open (gboolean system, GError **error)
   dbus_connection_set_exit_on_disconnect (connection, FALSE);
   self = g_new0 (PoolBus, 1);
   self->connection = connection;
+  self->is_system = system;
   self->peers = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, free_peer);
   return self;
 }

@@ -117,6 +117,7 @@ class Bus:
         start = self.folder / 'start'
         start.write_text('#!/bin/sh\n'
                          f'echo $$ >> {self.folder}/pids\n'
+                         f'export DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.folder}/bus\n'
                          f'exec {shlex.quote(SERVICE)} --config {self.folder}/service.conf '
                          f'--state-directory {self.folder}/state {self.arguments} >> {self.folder}/output 2>&1\n')
         start.chmod(0o755)
