@@ -177,7 +177,7 @@ handle_call (PoolBus *self, PoolServiceClient *client, DBusMessage *message)
     }
   call = pool_service_call_new (client, dbus_message_get_path (message), dbus_message_get_interface (message),
                                 dbus_message_get_member (message), args, fds, &pool_bus_transport, token);
-  if (self->is_system && dbus_message_has_member (message, "CreatePool"))
+  if (self->is_system && (dbus_message_has_member (message, "CreatePool") || dbus_message_has_member (message, "StartAgent")))
     pool_bus_polkit_check (self->connection, client->name, POOL_BUS_POLKIT_CREATE, on_allowed, new_permit (self, call));
   else
     pool_service_handle (self->service, call);

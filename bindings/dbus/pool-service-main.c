@@ -89,6 +89,11 @@ set_module_path (const PoolServiceConfig *config)
   const char *inherited = g_getenv ("POOL_TASK_PATH");
   g_autofree char *path = NULL;
 
+  /* beside what the service itself says: nobody gets around it */
+  if (config->allow_exec)
+    g_unsetenv ("POOL_TASK_REFUSED");
+  else
+    g_setenv ("POOL_TASK_REFUSED", "exec", TRUE);
   if (*listed == '\0')
     return;
   path = inherited != NULL ? g_strconcat (listed, G_SEARCHPATH_SEPARATOR_S, inherited, NULL) : g_strdup (listed);

@@ -8,6 +8,7 @@
 #include "pool-service.h"
 
 #include <libpool.h>
+#include <unistd.h>
 
 static void
 list_backends (PoolServiceObject *self, PoolServiceCall *call)
@@ -71,10 +72,31 @@ create_pool (PoolServiceObject *self, PoolServiceCall *call)
   pool_service_object_unref (pool);
 }
 
+static void
+start_agent (PoolServiceObject *self, PoolServiceCall *call)
+{
+  GError *error = NULL;
+  gint32 handle;
+  guint n;
+  int fd = -1;
+
+  g_variant_get (call->args, "(hu)", &handle, &n);
+  if (call->fds != NULL)
+    fd = g_unix_fd_list_get (call->fds, handle, &error);
+  if (fd >= 0 && pool_service_start_agent (self->service, call->client, fd, n, &error))
+    pool_service_call_reply (call, NULL, NULL);
+  else
+    pool_service_call_take_error (call, error != NULL ? error : g_error_new_literal (POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,
+                                                                                  "There is no such handle"));
+  if (fd >= 0)
+    close (fd);
+}
+
 static const PoolServiceMethod methods[] = {
   { "ListBackends", list_backends },
   { "ListTasks", list_tasks },
   { "CreatePool", create_pool },
+  { "StartAgent", start_agent },
   { NULL },
 };
 

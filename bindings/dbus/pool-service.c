@@ -3,6 +3,7 @@
 
 #include "pool-service.h"
 
+#include "pool-service-agent.h"
 #include "pool-service-error.h"
 #include "pool-service-interface.h"
 #include "pool-service-job.h"
@@ -17,6 +18,7 @@ struct _PoolService
   gpointer bus;
 
   PoolServiceObject *root;
+  GPtrArray *agents; /* PoolServiceAgent, owned */
   GHashTable *objects; /* by path, owned */
   GHashTable *clients; /* by name, owned */
   GHashTable *users;   /* accounts by uid, owned */
@@ -54,6 +56,7 @@ pool_service_new (const PoolServiceConfig *config, PoolServiceStore *store, cons
   self->expiries[0] = pool_service_expiry_new (config->result_lifetime, expire);
   self->expiries[1] = pool_service_expiry_new (config->durable_lifetime, expire);
   self->root = pool_service_root_new (self);
+  self->agents = g_ptr_array_new_with_free_func ((GDestroyNotify) pool_service_agent_free);
   self->idle_since = g_get_monotonic_time ();
   return self;
 }
@@ -77,6 +80,7 @@ pool_service_free (PoolService *self)
         pool_service_pool_abandon ((PoolServicePool *) object);
       pool_service_object_unref (object);
     }
+  g_ptr_array_unref (self->agents);
   g_hash_table_unref (self->objects);
   pool_service_expiry_free (self->expiries[0]);
   pool_service_expiry_free (self->expiries[1]);
@@ -235,6 +239,9 @@ pool_service_remove_client (PoolService *self, PoolServiceClient *client)
   g_autoptr (PoolServiceClient) kept = pool_service_client_ref (client);
 
   client->gone = TRUE;
+  for (guint i = self->agents->len; i-- > 0;)
+    if (pool_service_agent_is_of (self->agents->pdata[i], client))
+      g_ptr_array_remove_index_fast (self->agents, i);
   for (GList *l = objects; l != NULL; l = l->next)
     pool_service_object_ref (l->data);
   for (GList *l = objects; l != NULL; l = l->next)
@@ -308,6 +315,26 @@ pool_service_unexport (PoolService *self, gpointer exported)
   pool_service_emit (self, object, POOL_SERVICE_PATH, POOL_SERVICE_OBJECT_MANAGER, "InterfacesRemoved",
                      g_variant_new ("(o^as)", object->path, interfaces));
   g_hash_table_remove (self->objects, object->path);
+}
+
+/* --- agents --- */
+
+static void
+on_agent_ended (PoolServiceAgent *agent, gpointer user_data)
+{
+  PoolService *self = user_data;
+
+  g_ptr_array_remove_fast (self->agents, agent);
+}
+
+gboolean
+pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, GError **error)
+{
+  PoolServiceAgent *agent = pool_service_agent_new (self, client, fd, n_workers, on_agent_ended, self, error);
+
+  if (agent != NULL)
+    g_ptr_array_add (self->agents, agent);
+  return agent != NULL;
 }
 
 /* --- calls --- */
