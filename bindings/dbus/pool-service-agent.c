@@ -10,6 +10,7 @@
 #include <libpool.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Where the agent finds its socket. */
@@ -21,8 +22,8 @@ struct _PoolServiceAgent
   PoolServiceClient *client;
   PoolServiceAccount *account;
   guint n_workers;
-  GPid pid; /* 0: it has ended */
-  guint watch;
+  int pidfd;
+  guint watch; /* 0: it has ended */
   void (*ended) (PoolServiceAgent *self, gpointer user_data);
   gpointer user_data;
 };
@@ -32,7 +33,6 @@ on_ended (GPid pid, int status, gpointer user_data)
 {
   PoolServiceAgent *self = user_data;
 
-  self->pid = 0;
   self->watch = 0;
   self->ended (self, self->user_data);
 }
@@ -69,11 +69,17 @@ spawn (PoolServiceAgent *self, int fd, GError **error)
   const char *const argv[] = { program, "dbus", "agent", number, processes, parent, NULL };
   const int target = AGENT_FD;
   g_autoptr (GError) reason = NULL;
+  GPid pid;
 
-  if (g_spawn_async_with_pipes_and_fds (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, unblock_signals,
-                                        NULL, -1, -1, -1, &fd, &target, 1, &self->pid, NULL, NULL, NULL, &reason))
-    return TRUE;
-  self->pid = 0;
+  if (g_spawn_async_with_pipes_and_fds (NULL, argv, NULL,
+                                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
+                                            G_SPAWN_STDERR_TO_DEV_NULL,
+                                        unblock_signals, NULL, -1, -1, -1, &fd, &target, 1, &pid, NULL, NULL, NULL, &reason))
+    {
+      self->pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
+      self->watch = g_child_watch_add (pid, on_ended, self);
+      return TRUE;
+    }
   g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No agent can be started: %s", reason->message);
   return FALSE;
 }
@@ -98,6 +104,7 @@ pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd,
     }
   self = g_new0 (PoolServiceAgent, 1);
   self->service = service;
+  self->pidfd = -1;
   self->client = pool_service_client_ref (client);
   self->account = pool_service_account_ref (client->account);
   self->n_workers = n_workers;
@@ -109,26 +116,26 @@ pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd,
       pool_service_agent_free (self);
       return NULL;
     }
-  self->watch = g_child_watch_add (self->pid, on_ended, self);
   return self;
 }
 
-static void
-reap (GPid pid, int status, gpointer user_data)
+void
+pool_service_agent_kill (PoolServiceAgent *self)
 {
-  g_spawn_close_pid (pid);
+  /* by its descriptor: the number may be another's as soon as GLib has reaped it, which is before it says so */
+  if (self->pidfd >= 0)
+    syscall (SYS_pidfd_send_signal, self->pidfd, SIGKILL, NULL, 0);
 }
 
 void
 pool_service_agent_free (PoolServiceAgent *self)
 {
+  /* only when the service itself ends; its workers go with it */
+  if (self->watch != 0)
+    pool_service_agent_kill (self);
   g_clear_handle_id (&self->watch, g_source_remove);
-  if (self->pid != 0)
-    {
-      /* its workers go with it */
-      kill (self->pid, SIGKILL);
-      g_child_watch_add (self->pid, reap, NULL);
-    }
+  if (self->pidfd >= 0)
+    close (self->pidfd);
   pool_service_account_give_back (self->account, POOL_SERVICE_POOLS, 1);
   pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, self->n_workers);
   pool_service_account_unref (self->account);

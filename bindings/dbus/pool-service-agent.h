@@ -8,11 +8,12 @@ G_BEGIN_DECLS
 /* A process that has the workers of a client's own pool; it counts as a pool of the client. */
 typedef struct _PoolServiceAgent PoolServiceAgent;
 
-/* @ended: called when the process has ended by itself; not if it is freed before */
+/* @ended: called when the process has ended; it is to free it */
 PoolServiceAgent *pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers,
                                           void (*ended) (PoolServiceAgent *self, gpointer user_data), gpointer user_data,
                                           GError **error);
-/* Ends it. */
+/* Its end is told by @ended, as any. */
+void pool_service_agent_kill (PoolServiceAgent *self);
 void pool_service_agent_free (PoolServiceAgent *self);
 gboolean pool_service_agent_is_of (PoolServiceAgent *self, PoolServiceClient *client);
 

@@ -239,9 +239,9 @@ pool_service_remove_client (PoolService *self, PoolServiceClient *client)
   g_autoptr (PoolServiceClient) kept = pool_service_client_ref (client);
 
   client->gone = TRUE;
-  for (guint i = self->agents->len; i-- > 0;)
+  for (guint i = 0; i < self->agents->len; i++)
     if (pool_service_agent_is_of (self->agents->pdata[i], client))
-      g_ptr_array_remove_index_fast (self->agents, i);
+      pool_service_agent_kill (self->agents->pdata[i]);
   for (GList *l = objects; l != NULL; l = l->next)
     pool_service_object_ref (l->data);
   for (GList *l = objects; l != NULL; l = l->next)
