@@ -42,8 +42,7 @@ static const char *const statements[N_STATEMENTS] = {
   [ADD_POOL] = "INSERT INTO pools (id, uid, backend, options, created_at) VALUES (?, ?, ?, ?, ?)",
   [REMOVE_POOL] = "DELETE FROM pools WHERE id = ?",
   [LIST_POOLS] = "SELECT id, uid, backend, options, created_at FROM pools ORDER BY id",
-  [ADD_JOB] = "INSERT INTO jobs (id, uid, pool, kind, task, args, options, submitted_at, runs) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+  [ADD_JOB] = "INSERT INTO jobs (id, uid, pool, kind, task, args, options, submitted_at, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
   [BEGIN_JOB] = "UPDATE jobs SET runs = ? WHERE id = ?",
   [END_JOB] = "UPDATE jobs SET ended_at = ?, value = ?, failure = ?, args = NULL WHERE id = ? AND ended_at IS NULL",
   [REMOVE_JOB] = "DELETE FROM jobs WHERE id = ?",

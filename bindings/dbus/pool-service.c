@@ -236,7 +236,6 @@ void
 pool_service_remove_client (PoolService *self, PoolServiceClient *client)
 {
   g_autoptr (GList) objects = g_hash_table_get_values (self->objects);
-  g_autoptr (PoolServiceClient) kept = pool_service_client_ref (client);
 
   client->gone = TRUE;
   for (guint i = 0; i < self->agents->len; i++)
