@@ -191,6 +191,7 @@ pool_remote_agent_is_ready (const PoolRemoteAgent *agent)
 /* For the report on a worker that never was. */
 guint pool_remote_backend_free_id (PoolRemoteBackend *self);
 /* Wakes whoever waits: there is something to dispatch that no descriptor tells of. */
+POOL_EXPORT
 void pool_remote_backend_wake (PoolRemoteBackend *self);
 
 /* An agent that this side has started is gone. @how: for people */

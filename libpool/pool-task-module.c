@@ -200,6 +200,19 @@ pool_task_modules_get_digest (const PoolFunction *function)
   return digest;
 }
 
+/* A program that runs tasks for strangers names the modules that are not for them; its workers inherit that. */
+static gboolean
+is_refused (const char *name, GError **error)
+{
+  const char *refused = g_getenv ("POOL_TASK_REFUSED");
+  g_auto (GStrv) names = g_strsplit (refused != NULL ? refused : "", G_SEARCHPATH_SEPARATOR_S, -1);
+
+  if (!g_strv_contains ((const char *const *) names, name))
+    return FALSE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_NO_SUCH_TASK, "Tasks of the module \"%s\" are not allowed here", name);
+  return TRUE;
+}
+
 /**
  * pool_load_task_module:
  * @name: the module's name, the part of a task's name before the dot
@@ -207,7 +220,8 @@ pool_task_modules_get_digest (const PoolFunction *function)
  *
  * Loads a task module: the file `pool-task-NAME.so` in a directory of the environment variable `POOL_TASK_PATH` (ignored
  * in a setuid program) or in the library's own. A module is loaded once and stays. Calling a task `MODULE.NAME`
- * loads its module too; loading it before the pool starts saves each worker from doing so.
+ * loads its module too; loading it before the pool starts saves each worker from doing so. Modules that `POOL_TASK_REFUSED`
+ * names, separated by colons, are not loaded.
  *
  * Returns: %TRUE, or %FALSE with %POOL_ERROR_NO_SUCH_TASK or %POOL_ERROR_BACKEND
  *
@@ -220,6 +234,8 @@ pool_load_task_module (const char *name, GError **error)
 
   g_return_val_if_fail (name != NULL, FALSE);
 
+  if (is_refused (name, error))
+    return FALSE;
   g_rec_mutex_lock (&lock);
   if (functions == NULL)
     {

@@ -8,15 +8,16 @@ pool_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What a build needs on Debian 12.
 pool_build_packages=(
-  binutils coreutils findutils gcc gobject-introspection grep libc6-dev libgcrypt20-dev
-  libgirepository1.0-dev libglib2.0-dev libjson-glib-dev libopenmpi-dev libseccomp-dev libzmq3-dev meson ninja-build pkg-config
-  python3 valac
+  binutils coreutils findutils gcc gobject-introspection grep libc6-dev libdbus-1-dev libgcrypt20-dev
+  libgirepository1.0-dev libglib2.0-dev libjson-glib-dev libopenmpi-dev libseccomp-dev libsqlite3-dev libzmq3-dev meson
+  ninja-build pkg-config python3 valac
 )
 # What the tests need on top of it.
 pool_test_packages=(
-  clang file g++ gdb gi-docgen gir1.2-glib-2.0 groff-base iproute2 libclang-rt-14-dev libgtest-dev libpython3.11-testsuite
-  libmpich-dev libsysprof-4-dev make mpich munge mypy openmpi-bin openssh-client procps python3-billiard
-  python3-cloudpickle python3-gi python3-joblib python3-mpi4py python3-numpy python3-pil python3-prometheus-client python3-pytest slurm-wlm spin strace valgrind
+  clang dbus file g++ gdb gi-docgen gir1.2-glib-2.0 gjs groff-base iproute2 libclang-rt-14-dev libglib2.0-bin libgtest-dev
+  libmpich-dev libpython3.11-testsuite libsysprof-4-dev make mpich munge mypy openmpi-bin openssh-client procps
+  python3-billiard python3-cloudpickle python3-dbus python3-gi python3-joblib python3-mpi4py python3-numpy python3-pil
+  python3-prometheus-client python3-pytest slurm-wlm spin strace systemd valgrind
 )
 
 pool_say ()

@@ -19,6 +19,12 @@ int pool_backends_main (char **argv);
 int pool_exec_main (char **argv);
 int pool_map_main (char **argv);
 int pool_tasks_main (char **argv);
+/* of the service on the bus, if it is built */
+int pool_cancel_main (char **argv);
+int pool_jobs_main (char **argv);
+int pool_submit_main (char **argv);
+int pool_top_main (char **argv);
+int pool_wait_main (char **argv);
 
 void pool_cli_begin (const char *name);
 int pool_cli_end (int status);

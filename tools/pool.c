@@ -52,12 +52,25 @@ run_worker (char **argv)
 
 static const Command commands[] = {
   { "backends", "list the backends, and why one cannot be used", pool_backends_main },
+#ifdef HAVE_SERVICE
+  { "cancel", "cancel jobs of the service", pool_cancel_main },
+#endif
   { "exec", "run a command for each input", pool_exec_main },
+#ifdef HAVE_SERVICE
+  { "jobs", "list the jobs that the service has", pool_jobs_main },
+#endif
 #ifdef HAVE_KEYGEN
   { "keygen", "make keys for a pool that others connect to", run_keygen },
 #endif
   { "map", "run a task for each input", pool_map_main },
+#ifdef HAVE_SERVICE
+  { "submit", "give the service a job", pool_submit_main },
+#endif
   { "tasks", "list the tasks of the task modules", pool_tasks_main },
+#ifdef HAVE_SERVICE
+  { "top", "show the pools of the service", pool_top_main },
+  { "wait", "wait for jobs of the service", pool_wait_main },
+#endif
   { "worker", "run tasks of a pool on another machine", run_worker },
 };
 

@@ -10,8 +10,11 @@ import subprocess
 from clitest import BACKENDS, POOL, SOURCE, Skip, main, run, test
 
 COMMANDS = ['backends', 'exec', 'map', 'tasks']
-# where there is ZeroMQ
-OPTIONAL = {'keygen': {'--force', '--print-public'},
+# where there is ZeroMQ, or D-Bus
+OPTIONAL = {'cancel': {'--system'}, 'jobs': {'--system'},
+            'submit': {'--pool', '--arguments', '--name', '--system'},
+            'top': {'--once', '--interval', '--sort', '--system'}, 'wait': {'--timeout', '--keep', '--system'},
+            'keygen': {'--force', '--print-public'},
             'worker': {'--connect', '--processes', '--server-key', '--key-file', '--tag', '--retry', '--stay',
                        '--accept-command', '--verbose'}}
 

@@ -179,7 +179,7 @@ main (int argc, char **argv)
   if (number != NULL)
     processes = atoi (number);
   conform_isolates = g_strcmp0 (conform_backend, "threads") != 0;
-  conform_remote = g_strcmp0 (conform_backend, "zmq") == 0 || g_strcmp0 (conform_backend, "mpi") == 0;
+  conform_remote = g_strv_contains ((const char *const[]){ "zmq", "mpi", "dbus", NULL }, conform_backend);
   conform_closures =
       !conform_remote && !copy && g_strcmp0 (method, "forkserver") != 0 && g_strcmp0 (method, "spawn") != 0;
   g_free (pool_describe_backend (conform_backend, &error));

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "pool-service-object.h"
+
+G_BEGIN_DECLS
+
+/* A process that has the workers of a client's own pool; it counts as a pool of the client. */
+typedef struct _PoolServiceAgent PoolServiceAgent;
+
+/* @ended: called when the process has ended; it is to free it */
+PoolServiceAgent *pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers,
+                                          void (*ended) (PoolServiceAgent *self, gpointer user_data), gpointer user_data,
+                                          GError **error);
+/* Its end is told by @ended, as any. */
+void pool_service_agent_kill (PoolServiceAgent *self);
+void pool_service_agent_free (PoolServiceAgent *self);
+gboolean pool_service_agent_is_of (PoolServiceAgent *self, PoolServiceClient *client);
+
+G_END_DECLS

@@ -1,0 +1,831 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "pool-service-pool.h"
+
+#include "pool-service-error.h"
+#include "pool-service-interface.h"
+#include "pool-service-job.h"
+#include "pool-service-option.h"
+#include "pool-service-queue.h"
+#include "pool-service-value.h"
+#include "pool-service-worker.h"
+#include "pool-service.h"
+
+#include "libpool/pool-enum-types.h"
+
+/* How long workers may take to go that were told to. */
+#define END_SECONDS 10
+
+struct _PoolServicePool
+{
+  PoolServiceObject object;
+  PoolManager *manager;
+  char *backend;
+  GVariant *options; /* a{sv}, without handles */
+  gboolean is_persistent;
+  gint64 created_at; /* real time, µs */
+
+  PoolServiceAccount *account; /* of its client, or of its user if it is persistent */
+  guint64 n_charged;           /* workers */
+  gboolean is_started, is_ending, is_abandoned;
+  guint end_timer, notify_idle;
+  GHashTable *calls; /* Call: whoever waits for its reply may leave */
+  PoolServiceQueue *queue;
+};
+
+typedef struct
+{
+  PoolServicePool *pool;
+  PoolServiceCall *call;
+  PoolServiceWork *work;
+} Call;
+
+static void check_end (PoolServicePool *self);
+
+/* --- settings --- */
+
+static const char *const settings[] = {
+  "processes", "timeout", "soft-timeout", "enable-timeouts", "lost-worker-timeout", "grace", "max-tasks-per-child",
+  "max-memory-per-child", "memory-limit", "resilient", "max-retries", "max-restarts", "max-restart-freq", "target",
+  "queue-size", "ordered", "allow-restart", "synack", "sandbox", "min-processes", "max-processes", "idle-time", NULL
+};
+
+static gboolean
+take_loggers (PoolManager *manager, GVariant *value, GError **error)
+{
+  g_autofree const char **domains = NULL;
+
+  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
+    {
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "The option “loggers” is an array of strings");
+      return FALSE;
+    }
+  domains = g_variant_get_strv (value, NULL);
+  for (gsize i = 0; domains[i] != NULL; i++)
+    if (!pool_manager_add_logger (manager, domains[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+take_static_args (PoolManager *manager, GVariant *value, GError **error)
+{
+  g_autoptr (GVariant) tuple = pool_service_work_take_tuple (value, error);
+
+  return tuple != NULL && pool_manager_set_static_args (manager, tuple, error);
+}
+
+static gboolean
+take_option (PoolServicePool *self, const char *name, GVariant *value, GError **error)
+{
+  if (g_str_equal (name, "persistent"))
+    return pool_service_option_get_flag (name, value, &self->is_persistent, error);
+  if (g_str_equal (name, "loggers"))
+    return take_loggers (self->manager, value, error);
+  if (g_str_equal (name, "static-args"))
+    return take_static_args (self->manager, value, error);
+  if (g_str_equal (name, "initializer") || g_str_equal (name, "initargs"))
+    return TRUE; /* together, below */
+  if (g_strv_contains (settings, name))
+    return pool_service_option_set (self->manager, name, value, error);
+  g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "CreatePool has no option “%s”", name);
+  return FALSE;
+}
+
+static gboolean
+take_initializer (PoolServicePool *self, GError **error)
+{
+  g_autoptr (GVariant) task = g_variant_lookup_value (self->options, "initializer", G_VARIANT_TYPE_STRING);
+  g_autoptr (GVariant) value = g_variant_lookup_value (self->options, "initargs", NULL);
+  g_autoptr (GVariant) args = NULL;
+
+  if (task == NULL)
+    return TRUE;
+  if (!pool_service_allows_task (self->object.service, g_variant_get_string (task, NULL), error))
+    return FALSE;
+  if (value != NULL && (args = pool_service_work_take_tuple (value, error)) == NULL)
+    return FALSE;
+  return pool_manager_set_initializer (self->manager, g_variant_get_string (task, NULL), args, error);
+}
+
+/* Handles become what they hold, so that the options can be kept. */
+static GVariant *
+resolve_options (GVariant *options, GUnixFDList *fds, GError **error)
+{
+  GVariantBuilder builder;
+  GVariantIter iter;
+  GVariant *entry;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_iter_init (&iter, options);
+  while ((entry = g_variant_iter_next_value (&iter)) != NULL)
+    {
+      g_autoptr (GVariant) held = entry;
+      g_autoptr (GVariant) name = g_variant_get_child_value (held, 0);
+      g_autoptr (GVariant) variant = g_variant_get_child_value (held, 1);
+      g_autoptr (GVariant) value = pool_service_value_take (variant, fds, error);
+
+      if (value == NULL)
+        {
+          g_variant_builder_clear (&builder);
+          return NULL;
+        }
+      g_variant_builder_add (&builder, "{sv}", g_variant_get_string (name, NULL), value);
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+static gboolean
+apply_options (PoolServicePool *self, GError **error)
+{
+  GVariantIter iter;
+  const char *name;
+  GVariant *value;
+
+  g_variant_iter_init (&iter, self->options);
+  while (g_variant_iter_next (&iter, "{&sv}", &name, &value))
+    {
+      gboolean ok = take_option (self, name, value, error);
+
+      g_variant_unref (value);
+      if (!ok)
+        return FALSE;
+    }
+  return take_initializer (self, error);
+}
+
+static guint64
+count_processes (PoolManager *manager)
+{
+  guint max, min;
+  int processes;
+
+  g_object_get (manager, "processes", &processes, "max-processes", &max, "min-processes", &min, NULL);
+  return MAX ((guint64) MAX (processes, 1), MAX (max, min));
+}
+
+static gboolean
+charge (PoolServicePool *self, PoolServiceAccount *account, GError **error)
+{
+  guint64 n = count_processes (self->manager);
+
+  if (!pool_service_account_charge (account, POOL_SERVICE_POOLS, 1, error))
+    return FALSE;
+  if (!pool_service_account_charge (account, POOL_SERVICE_WORKERS, n, error))
+    {
+      pool_service_account_give_back (account, POOL_SERVICE_POOLS, 1);
+      return FALSE;
+    }
+  self->account = pool_service_account_ref (account);
+  self->n_charged = n;
+  return TRUE;
+}
+
+static void
+give_back (PoolServicePool *self)
+{
+  if (self->account == NULL)
+    return;
+  pool_service_account_give_back (self->account, POOL_SERVICE_POOLS, 1);
+  pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, self->n_charged);
+  g_clear_pointer (&self->account, pool_service_account_unref);
+}
+
+/* --- signals --- */
+
+static const char *const changing[] = { "State", "NWorkers", "NWanted", NULL };
+
+static gboolean
+notify (gpointer user_data)
+{
+  PoolServicePool *self = user_data;
+
+  self->notify_idle = 0;
+  /* it may end here */
+  pool_service_object_ref (self);
+  if (self->object.is_exported)
+    pool_service_object_notify (self, changing);
+  check_end (self);
+  pool_service_object_unref (self);
+  return G_SOURCE_REMOVE;
+}
+
+/* Once for all workers that come and go in a turn of the main loop. */
+static void
+queue_notify (PoolServicePool *self)
+{
+  if (self->notify_idle == 0)
+    self->notify_idle = g_idle_add (notify, self);
+}
+
+static void
+on_worker (PoolServicePool *self, const char *signal, PoolWorkerInfo *worker)
+{
+  if (self->object.is_exported)
+    pool_service_object_emit (self, signal,
+                              g_variant_new ("(@a{sv})", pool_service_worker_describe (worker, g_str_equal (signal, "ProcessUp"))));
+  queue_notify (self);
+}
+
+static void
+on_process_up (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
+{
+  on_worker (self, "ProcessUp", worker);
+}
+
+static void
+on_process_down (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
+{
+  on_worker (self, "ProcessDown", worker);
+}
+
+static void
+on_process_exit (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
+{
+  on_worker (self, "ProcessExit", worker);
+}
+
+static const char *
+get_job_path (PoolAsyncResult *result)
+{
+  PoolServiceWork *work = result != NULL ? pool_service_work_find (result) : NULL;
+
+  return work != NULL && work->job_path != NULL ? work->job_path : "/";
+}
+
+static void
+on_timeout (PoolManager *manager, PoolAsyncResult *result, gboolean is_soft, double limit, PoolServicePool *self)
+{
+  pool_service_object_emit (self, "Timeout", g_variant_new ("(obd)", get_job_path (result), is_soft, limit));
+}
+
+static void
+on_task_retried (PoolManager *manager, PoolAsyncResult *result, PoolWorkerInfo *worker, PoolServicePool *self)
+{
+  GVariant *described = worker != NULL ? pool_service_worker_describe (worker, TRUE)
+                                       : g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0);
+
+  pool_service_object_emit (self, "TaskRetried", g_variant_new ("(o@a{sv})", get_job_path (result), described));
+}
+
+static void
+on_log (PoolManager *manager, guint level, GVariant *fields, PoolServicePool *self)
+{
+  pool_service_object_emit (self, "Log", g_variant_new ("(u@a{sv})", level, fields));
+}
+
+static void
+connect_signals (PoolServicePool *self)
+{
+  g_signal_connect (self->manager, "process-up", G_CALLBACK (on_process_up), self);
+  g_signal_connect (self->manager, "process-down", G_CALLBACK (on_process_down), self);
+  g_signal_connect (self->manager, "process-exit", G_CALLBACK (on_process_exit), self);
+  g_signal_connect (self->manager, "timeout", G_CALLBACK (on_timeout), self);
+  g_signal_connect (self->manager, "task-retried", G_CALLBACK (on_task_retried), self);
+  g_signal_connect (self->manager, "log", G_CALLBACK (on_log), self);
+}
+
+/* --- life --- */
+
+static const PoolServiceObjectClass pool_class;
+
+static PoolServicePool *
+new_pool (PoolService *service, guint64 id, const char *backend, GVariant *options)
+{
+  PoolServicePool *self = g_new0 (PoolServicePool, 1);
+  g_autofree char *path = g_strdup_printf (POOL_SERVICE_PATH "/pool/%" G_GUINT64_FORMAT, id);
+
+  pool_service_object_init (&self->object, &pool_class, service, path);
+  self->object.id = id;
+  self->backend = g_strdup (backend);
+  self->options = g_variant_ref (options);
+  self->created_at = g_get_real_time ();
+  self->calls = g_hash_table_new (NULL, NULL);
+  self->manager = pool_manager_new (backend);
+  /*
+   * No thread beside the service's own, and workers that are executed and not forked: they have nothing of what the service knows
+   * of others.
+   */
+  g_object_set (self->manager, "threads", FALSE, "start-method", POOL_START_METHOD_FORKSERVER, NULL);
+  return self;
+}
+
+static gboolean
+start (PoolServicePool *self, GError **error)
+{
+  g_autofree char *target = NULL;
+  gboolean is_ordered;
+  int processes;
+  guint size;
+
+  if (self->is_started)
+    return TRUE;
+  if (!pool_manager_start (self->manager, error))
+    return FALSE;
+  self->is_started = TRUE;
+  g_object_get (self->manager, "target", &target, "queue-size", &size, "ordered", &is_ordered, "processes", &processes, NULL);
+  if (target != NULL && self->queue == NULL)
+    self->queue = pool_service_queue_new (self, target, size > 0 ? size : 2 * (guint) processes, is_ordered);
+  queue_notify (self);
+  return TRUE;
+}
+
+static gboolean
+is_backend_allowed (PoolService *service, const char *backend, GError **error)
+{
+  if (g_strv_contains ((const char *const *) pool_service_get_config (service)->backends, backend))
+    return TRUE;
+  g_set_error (error, POOL_ERROR, POOL_ERROR_NO_SUCH_BACKEND, "There is no backend “%s” here: ListBackends lists them", backend);
+  return FALSE;
+}
+
+static gboolean
+check_target (PoolServicePool *self, GError **error)
+{
+  g_autofree char *target = NULL;
+
+  g_object_get (self->manager, "target", &target, NULL);
+  return target == NULL || pool_service_allows_task (self->object.service, target, error);
+}
+
+static gboolean
+keep (PoolServicePool *self, GError **error)
+{
+  PoolServiceStore *store = pool_service_get_store (self->object.service);
+  const PoolServiceStoredPool stored = { self->object.id, self->object.uid, self->backend, self->options, self->created_at };
+
+  if (store != NULL)
+    return pool_service_store_add_pool (store, &stored, error);
+  g_set_error_literal (error, POOL_SERVICE_ERROR, POOL_SERVICE_ERROR_STORE, "This service keeps nothing");
+  return FALSE;
+}
+
+PoolServicePool *
+pool_service_pool_new (PoolService *service, PoolServiceClient *client, const char *backend, GVariant *options,
+                       GUnixFDList *fds, GError **error)
+{
+  g_autoptr (GVariant) resolved = NULL;
+  PoolServicePool *self;
+
+  if (!is_backend_allowed (service, backend, error) || (resolved = resolve_options (options, fds, error)) == NULL)
+    return NULL;
+  self = new_pool (service, pool_service_make_id (service), backend, resolved);
+  self->object.uid = client->uid;
+  if (apply_options (self, error) && check_target (self, error) &&
+      charge (self, self->is_persistent ? pool_service_get_user (service, client->uid) : client->account, error))
+    {
+      if (!self->is_persistent)
+        {
+          self->object.owner = pool_service_client_ref (client);
+          pool_service_hold (service);
+        }
+      connect_signals (self);
+      if (start (self, error) && (!self->is_persistent || keep (self, error)))
+        {
+          pool_service_export (service, self);
+          return self;
+        }
+      if (!self->is_persistent)
+        pool_service_release (service);
+    }
+  pool_service_object_unref (self);
+  return NULL;
+}
+
+gboolean
+pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer user_data, GError **error)
+{
+  PoolService *service = user_data;
+  PoolServicePool *self = new_pool (service, stored->id, stored->backend, stored->options);
+
+  self->object.uid = stored->uid;
+  self->created_at = stored->created_at;
+  /* what was accepted once, and is not any more, is told to who uses it */
+  if (!apply_options (self, NULL))
+    g_debug ("The options of pool %" G_GUINT64_FORMAT " are not accepted any more", stored->id);
+  self->is_persistent = TRUE;
+  self->account = pool_service_account_ref (pool_service_get_user (service, stored->uid));
+  self->n_charged = count_processes (self->manager);
+  pool_service_account_force (self->account, POOL_SERVICE_POOLS, 1);
+  pool_service_account_force (self->account, POOL_SERVICE_WORKERS, self->n_charged);
+  connect_signals (self);
+  pool_service_export (service, self);
+  pool_service_object_unref (self);
+  return TRUE;
+}
+
+gboolean
+pool_service_pool_make_persistent (PoolServicePool *self, GError **error)
+{
+  static const char *const names[] = { "Persistent", NULL };
+  PoolServiceAccount *user = pool_service_get_user (self->object.service, self->object.uid);
+
+  if (self->is_persistent)
+    return TRUE;
+  if (!keep (self, error))
+    return FALSE;
+  self->is_persistent = TRUE;
+  /* it was charged to the user through the client, and still is */
+  give_back (self);
+  pool_service_account_force (user, POOL_SERVICE_POOLS, 1);
+  pool_service_account_force (user, POOL_SERVICE_WORKERS, self->n_charged);
+  self->account = pool_service_account_ref (user);
+  g_clear_pointer (&self->object.owner, pool_service_client_unref);
+  pool_service_release (self->object.service);
+  pool_service_object_notify (self, names);
+  return TRUE;
+}
+
+static void
+finalize (PoolServiceObject *object)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+
+  g_clear_handle_id (&self->notify_idle, g_source_remove);
+  g_clear_handle_id (&self->end_timer, g_source_remove);
+  g_clear_pointer (&self->queue, pool_service_queue_free);
+  give_back (self);
+  g_signal_handlers_disconnect_by_data (self->manager, self);
+  g_object_unref (self->manager);
+  g_hash_table_unref (self->calls);
+  g_variant_unref (self->options);
+  g_free (self->backend);
+}
+
+/* The workers are gone. */
+static void
+end (PoolServicePool *self)
+{
+  PoolService *service = self->object.service;
+
+  if (!self->object.is_exported)
+    return;
+  g_clear_handle_id (&self->end_timer, g_source_remove);
+  g_clear_pointer (&self->queue, pool_service_queue_free);
+  give_back (self);
+  if (self->is_persistent && pool_service_get_store (service) != NULL)
+    pool_service_store_remove_pool (pool_service_get_store (service), self->object.id, NULL);
+  if (!self->is_persistent)
+    pool_service_release (service);
+  pool_service_unexport (service, self);
+}
+
+static void
+check_end (PoolServicePool *self)
+{
+  /* it does not wait: each worker that goes leads here */
+  if (self->is_ending && (!self->is_started || pool_manager_join (self->manager, 0, NULL)))
+    end (self);
+}
+
+static gboolean
+end_anyway (gpointer user_data)
+{
+  PoolServicePool *self = user_data;
+
+  self->end_timer = 0;
+  end (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+terminate (PoolServicePool *self)
+{
+  if (!self->is_started)
+    {
+      self->is_ending = TRUE;
+      end (self);
+      return;
+    }
+  if (!pool_manager_terminate (self->manager, NULL))
+    g_debug ("A pool could not be terminated");
+  self->is_ending = TRUE;
+  if (self->end_timer == 0)
+    self->end_timer = g_timeout_add_seconds (END_SECONDS, end_anyway, self);
+  queue_notify (self);
+}
+
+void
+pool_service_pool_client_gone (PoolServicePool *self, PoolServiceClient *client)
+{
+  GHashTableIter iter;
+  gpointer key;
+
+  if (self->object.owner == client)
+    {
+      terminate (self);
+      return;
+    }
+  g_hash_table_iter_init (&iter, self->calls);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    if (((Call *) key)->call->client == client)
+      pool_service_work_cancel (((Call *) key)->work);
+}
+
+void
+pool_service_pool_abandon (PoolServicePool *self)
+{
+  self->is_abandoned = TRUE;
+  if (self->is_started && !pool_manager_terminate (self->manager, NULL))
+    g_debug ("A pool could not be terminated");
+}
+
+gboolean
+pool_service_pool_is_abandoned (PoolServicePool *self)
+{
+  return self->is_abandoned;
+}
+
+/* --- work --- */
+
+void
+pool_service_pool_start_work (PoolServicePool *self, PoolServiceWork *work, PoolServiceWorkFunc func, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  /* one that cannot be started refuses the work, which says why */
+  if (!start (self, &error))
+    g_debug ("A pool cannot be started: %s", error->message);
+  pool_service_work_start (work, self->manager, func, user_data);
+}
+
+static void
+on_call_done (PoolServiceWork *work, GVariant *value, const GError *error, gpointer user_data)
+{
+  Call *call = user_data;
+  g_autoptr (GUnixFDList) fds = NULL;
+  g_autoptr (GError) failure = NULL;
+  GVariant *variant;
+
+  if (error != NULL)
+    pool_service_call_fail (call->call, error);
+  else if (!pool_service_value_give (value, work->is_inline, &variant, &fds, &failure))
+    pool_service_call_fail (call->call, failure);
+  else
+    pool_service_call_reply (call->call, g_variant_new ("(@v)", variant), fds);
+  g_hash_table_remove (call->pool->calls, call);
+  pool_service_call_unref (call->call);
+  pool_service_work_unref (call->work);
+  pool_service_object_unref (call->pool);
+  g_free (call);
+}
+
+static void
+submit (PoolServiceObject *object, PoolServiceCall *call, PoolServiceKind kind, gboolean is_async)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  g_autoptr (PoolServiceWork) work = NULL;
+  g_autoptr (GVariant) variant = NULL;
+  GVariant *options;
+  const char *task;
+  GError *error = NULL;
+  Call *waiting;
+
+  g_variant_get (call->args, "(&s@v@a{sv})", &task, &variant, &options);
+  work = pool_service_work_new (object->service, kind, task, variant, options, call->fds, &error);
+  g_variant_unref (options);
+  if (work != NULL && work->is_durable && !is_async)
+    g_set_error_literal (&error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "Only jobs are durable: call ApplyAsync or MapAsync");
+  if (error != NULL || !pool_service_work_charge (work, call->client->account, &error))
+    {
+      pool_service_call_take_error (call, error);
+      return;
+    }
+  if (is_async)
+    {
+      pool_service_job_submit (self, g_steal_pointer (&work), call);
+      return;
+    }
+  waiting = g_new0 (Call, 1);
+  waiting->pool = pool_service_object_ref (self);
+  waiting->call = pool_service_call_ref (call);
+  waiting->work = g_steal_pointer (&work);
+  g_hash_table_add (self->calls, waiting);
+  pool_service_pool_start_work (self, waiting->work, on_call_done, waiting);
+}
+
+static void
+apply (PoolServiceObject *object, PoolServiceCall *call)
+{
+  submit (object, call, POOL_SERVICE_APPLY, FALSE);
+}
+
+static void
+apply_async (PoolServiceObject *object, PoolServiceCall *call)
+{
+  submit (object, call, POOL_SERVICE_APPLY, TRUE);
+}
+
+static void
+map (PoolServiceObject *object, PoolServiceCall *call)
+{
+  submit (object, call, POOL_SERVICE_MAP, FALSE);
+}
+
+static void
+map_async (PoolServiceObject *object, PoolServiceCall *call)
+{
+  submit (object, call, POOL_SERVICE_MAP, TRUE);
+}
+
+static gboolean
+check_queue (PoolServicePool *self, PoolServiceCall *call)
+{
+  GError *error = NULL;
+
+  if (start (self, &error) && self->queue == NULL)
+    g_set_error_literal (&error, POOL_ERROR, POOL_ERROR_STATE,
+                         "Put and Get need the option “target” of CreatePool: the task that they are for");
+  if (error == NULL)
+    return TRUE;
+  pool_service_call_take_error (call, error);
+  return FALSE;
+}
+
+static void
+put (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+
+  if (check_queue (self, call))
+    pool_service_queue_put (self->queue, call);
+}
+
+static void
+get (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+
+  if (check_queue (self, call))
+    pool_service_queue_get (self->queue, call);
+}
+
+/* --- control --- */
+
+static void
+reply_ok (PoolServiceCall *call, gboolean ok, GError *error)
+{
+  if (ok)
+    pool_service_call_reply (call, NULL, NULL);
+  else
+    pool_service_call_take_error (call, error);
+}
+
+static void
+close_pool (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  GError *error = NULL;
+  gboolean ok = !self->is_started || pool_manager_close (self->manager, &error);
+
+  reply_ok (call, ok, error);
+  self->is_ending = self->is_ending || ok;
+  queue_notify (self);
+}
+
+static void
+terminate_pool (PoolServiceObject *object, PoolServiceCall *call)
+{
+  pool_service_call_reply (call, NULL, NULL);
+  terminate ((PoolServicePool *) object);
+}
+
+static void
+grow (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  GError *error = NULL;
+  gboolean ok = FALSE;
+  guint n, wanted;
+
+  g_variant_get (call->args, "(u)", &n);
+  if (start (self, &error))
+    {
+      guint64 more;
+
+      g_object_get (self->manager, "n-wanted", &wanted, NULL);
+      more = (guint64) wanted + n > self->n_charged ? (guint64) wanted + n - self->n_charged : 0;
+      ok = pool_service_account_charge (self->account, POOL_SERVICE_WORKERS, more, &error);
+      if (ok && (ok = pool_manager_grow (self->manager, n, &error)))
+        self->n_charged += more;
+      else if (error != NULL && error->domain == POOL_ERROR)
+        pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, more);
+    }
+  reply_ok (call, ok, error);
+  queue_notify (self);
+}
+
+static void
+shrink (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  GError *error = NULL;
+  gboolean ok;
+  guint n;
+
+  g_variant_get (call->args, "(u)", &n);
+  ok = start (self, &error) && pool_manager_shrink (self->manager, n, &error);
+  if (ok)
+    {
+      guint64 left = MAX (self->n_charged - MIN (n, self->n_charged), 1);
+
+      pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, self->n_charged - left);
+      self->n_charged = left;
+    }
+  reply_ok (call, ok, error);
+  queue_notify (self);
+}
+
+static void
+get_workers (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  g_autoptr (GPtrArray) workers = pool_manager_get_workers (self->manager);
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < workers->len; i++)
+    g_variant_builder_add_value (&builder, pool_service_worker_describe (workers->pdata[i], TRUE));
+  pool_service_call_reply (call, g_variant_new ("(aa{sv})", &builder), NULL);
+}
+
+static void
+restart (PoolServiceObject *object, PoolServiceCall *call)
+{
+  PoolServicePool *self = (PoolServicePool *) object;
+  GError *error = NULL;
+  gboolean ok = self->is_started ? pool_manager_restart (self->manager, &error) : start (self, &error);
+
+  reply_ok (call, ok, error);
+  queue_notify (self);
+}
+
+static const PoolServiceMethod methods[] = {
+  { "Apply", apply },
+  { "ApplyAsync", apply_async },
+  { "Map", map },
+  { "MapAsync", map_async },
+  { "Put", put },
+  { "Get", get },
+  { "Close", close_pool },
+  { "Terminate", terminate_pool },
+  { "Grow", grow },
+  { "Shrink", shrink },
+  { "GetWorkers", get_workers },
+  { "Restart", restart },
+  { NULL },
+};
+
+/* --- properties --- */
+
+static GVariant *
+get_count (PoolServicePool *self, const char *property)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (self->manager), property);
+  g_auto (GValue) value = G_VALUE_INIT;
+
+  g_object_get_property (G_OBJECT (self->manager), property, &value);
+  return pspec->value_type == G_TYPE_UINT ? g_variant_new_uint32 (g_value_get_uint (&value))
+                                          : g_variant_new_uint64 (g_value_get_uint64 (&value));
+}
+
+static GVariant *
+get_state (PoolServicePool *self)
+{
+  g_autoptr (GEnumClass) klass = g_type_class_ref (POOL_TYPE_STATE);
+
+  return g_variant_new_string (g_enum_get_value (klass, (int) pool_manager_get_state (self->manager))->value_nick);
+}
+
+static GVariant *
+get_property (PoolServiceObject *object, const char *name)
+{
+  static const struct
+  {
+    const char *name, *property;
+  } counts[] = {
+    { "NWorkers", "n-workers" }, { "NWanted", "n-wanted" }, { "NPending", "n-pending" },   { "NRunning", "n-running" },
+    { "NDone", "n-done" },       { "NFailed", "n-failed" }, { "NRetried", "n-retried" }, { "NRestarts", "n-restarts" },
+  };
+  PoolServicePool *self = (PoolServicePool *) object;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    if (g_str_equal (name, counts[i].name))
+      return get_count (self, counts[i].property);
+  if (g_str_equal (name, "Backend"))
+    return g_variant_new_string (self->backend);
+  if (g_str_equal (name, "CreatedAt"))
+    return g_variant_new_int64 (self->created_at);
+  if (g_str_equal (name, "Persistent"))
+    return g_variant_new_boolean (self->is_persistent);
+  return get_state (self);
+}
+
+static const PoolServiceObjectClass pool_class = { POOL_SERVICE_POOL_INTERFACE, methods, get_property, finalize };
+
+gboolean
+pool_service_pool_is (PoolServiceObject *object)
+{
+  return object->klass == &pool_class;
+}
