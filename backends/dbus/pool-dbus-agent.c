@@ -59,8 +59,12 @@ int
 pool_dbus_agent_main (PoolBackend *backend, int argc, char **argv)
 {
   PoolAgentSettings settings = { 0 };
-  PoolDbusAgent self = { .transport = { transport_send, transport_receive, transport_has_message, transport_reconnect, -1,
-                                        "the pool" } };
+  PoolDbusAgent self = { .transport = { .send = transport_send,
+                                        .receive = transport_receive,
+                                        .has_message = transport_has_message,
+                                        .reconnect = transport_reconnect,
+                                        .fd = -1,
+                                        .name = "the pool" } };
   int fd, processes, parent, status;
 
   /* agent FD PROCESSES PARENT, which the service gives */
