@@ -13,7 +13,7 @@ pool_build_packages=(
 )
 # What the tests need on top of it.
 pool_test_packages=(
-  clang file g++ gdb gi-docgen gir1.2-glib-2.0 groff-base iproute2 libclang-rt-14-dev libgtest-dev libpython3.11-testsuite
+  clang file g++ gdb gi-docgen gir1.2-glib-2.0 gjs groff-base iproute2 libclang-rt-14-dev libgtest-dev libpython3.11-testsuite
   libsysprof-4-dev make munge mypy openssh-client procps python3-billiard python3-cloudpickle python3-gi python3-joblib python3-numpy
   python3-pil python3-prometheus-client python3-pytest slurm-wlm spin strace valgrind
 )

@@ -22,6 +22,7 @@ var ResultIterator = class ResultIterator {
             if (!Number.isInteger(number) || number < 1)
                 throw fail(Pool.Error.INVALID_ARGUMENT, `${what} is 1 or more, not ${number}`);
         }
+        pool._checkOpen();
         this.isNamed = name.includes('.');
         if (this.isNamed && chunksize !== 1)
             throw fail(Pool.Error.INVALID_ARGUMENT, `Items of the named task ${name} travel one by one: chunksize is 1`);

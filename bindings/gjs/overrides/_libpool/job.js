@@ -15,7 +15,8 @@ const OPTIONS = {
     maxRetries: (options, value) => options.set_max_retries(value),
     correlationId: (options, value) => options.set_correlation_id(value),
     onAccept: (options, func) => options.set_accept_callback((result, worker, time) => func(worker, time)),
-    onTimeout: (options, func) => options.set_timeout_callback((result, soft, limit) => func(soft, limit)),
+    onTimeout: (options, func) => options.set_timeout_callback(
+        (result, soft, limit) => func(soft, Math.round(limit * 1e6) / 1e6)),
 };
 
 /** PoolCallOptions of an object; null if there are none. What is none of `others` is refused. */

@@ -103,6 +103,8 @@ var Manager = class Manager {
         own.module = checkModule(own.module, properties.backend, own.startMethod);
 
         this.native = new native.Manager(properties);
+        this._isClosing = false;
+        this._nHandingIn = 0; // maps
         this._hasLimits = Boolean(properties.timeout || properties.softTimeout);
         this._prepareWorkers(own, properties.backend);
     }
@@ -135,15 +137,28 @@ var Manager = class Manager {
             this.native.start();
     }
 
-    /** Takes no more tasks; those that there are, are done. */
+    _checkOpen() {
+        if (this._isClosing)
+            throw fail(Pool.Error.CLOSED, 'The pool was closed and takes no more tasks');
+    }
+
+    /** Takes no more tasks; those that there are, are done, also of maps that are still being handed in. */
     close() {
-        this._begin();
-        this.native.close();
+        this._isClosing = true;
+        if (this._nHandingIn === 0)
+            this._close();
+    }
+
+    _close() {
+        if (this.native.state === Pool.State.NEW)
+            this.native.terminate();
+        else
+            this.native.close();
     }
 
     /** Ends the workers. What has not ended fails. */
     terminate() {
-        this._begin();
+        this._isClosing = true;
         this.native.terminate();
     }
 
@@ -151,6 +166,8 @@ var Manager = class Manager {
     async join() {
         for (;;) {
             try {
+                if (this._nHandingIn > 0 && this._isClosing)
+                    throw fail(Pool.Error.WAIT_TIMED_OUT, 'A map is still being handed in');
                 this.native.join(0);
                 return;
             } catch (error) {
@@ -213,6 +230,7 @@ var Manager = class Manager {
     apply(name, args = [], options = {}) {
         return Job.run(async results => {
             checkName(name);
+            this._checkOpen();
             const {cancellable = null} = options;
             const callOptions = makeOptions(options, ['cancellable']);
             if (isNamedTask(name)) {
@@ -248,6 +266,7 @@ var Manager = class Manager {
     _map(name, items, options, star) {
         return Job.run(async (results, state) => {
             checkName(name);
+            this._checkOpen();
             const {cancellable = null, chunksize = 0, settled = false} = options;
             checkChunksize(chunksize);
             const callOptions = makeOptions(options, ['cancellable', 'chunksize', 'settled']);
@@ -271,15 +290,24 @@ var Manager = class Manager {
         const slices = new Slices();
         const size = chunksize || this._chooseChunksize(list.length, callOptions);
         const waits = [];
-        for (let start = 0; start < list.length; start += size) {
-            if (slices.isOver)
-                await slices.pause();
-            if (state.isCancelled)
-                break;
-            const chunk = list.slice(start, start + size);
-            const result = this._submit(name, [star ? STAR_CHUNK : CHUNK, name, chunk], callOptions, cancellable);
-            results.push(result);
-            waits.push(finished(result));
+        this._nHandingIn++;
+        try {
+            for (let start = 0; start < list.length; start += size) {
+                if (slices.isOver)
+                    await slices.pause();
+                if (state.isCancelled)
+                    break;
+                const chunk = list.slice(start, start + size);
+                const result = this._submit(name, [star ? STAR_CHUNK : CHUNK, name, chunk], callOptions, cancellable);
+                results.push(result);
+                waits.push(finished(result));
+            }
+        } catch (error) {
+            results.forEach(result => result.cancel());
+            throw error;
+        } finally {
+            if (--this._nHandingIn === 0 && this._isClosing)
+                this._close();
         }
 
         const values = [], failures = [];
