@@ -36,6 +36,7 @@ var ResultIterator = class ResultIterator {
         this.isExhausted = false;
         this.sourceError = null;
         this.turn = Promise.resolve();
+        this.nWaiting = 0; // calls of next()
     }
 
     [Symbol.asyncIterator]() {
@@ -44,7 +45,11 @@ var ResultIterator = class ResultIterator {
 
     /** Calls one after the other, also where they are not awaited. */
     next() {
-        const turn = this.turn.then(() => this._next());
+        // what is there is given at once: a promise more for each item is what would take the time
+        if (this.nWaiting === 0 && this.outcomes.length > 0 && !this.slices.isOver)
+            return this._give();
+        this.nWaiting++;
+        const turn = this.turn.then(() => this._next()).finally(() => this.nWaiting--);
         this.turn = turn.catch(() => {});
         return turn;
     }
@@ -70,12 +75,15 @@ var ResultIterator = class ResultIterator {
         }
         if (this.slices.isOver)
             await this.slices.pause();
+        return this._give();
+    }
+
+    _give() {
         const outcome = this.outcomes.shift();
         if (this.settled)
-            return {done: false, value: outcome};
-        if (outcome.status === 'rejected')
-            throw outcome.reason;
-        return {done: false, value: outcome.value};
+            return Promise.resolve({done: false, value: outcome});
+        return outcome.status === 'rejected' ? Promise.reject(outcome.reason)
+            : Promise.resolve({done: false, value: outcome.value});
     }
 
     _end() {
@@ -91,6 +99,8 @@ var ResultIterator = class ResultIterator {
             const items = await this._takeItems();
             if (items.length > 0)
                 this._submit(items);
+            if (this.slices.isOver)
+                await this.slices.pause();
         }
     }
 
