@@ -28,4 +28,5 @@ function _init() {
     Pool.Manager = Manager;
     Pool.Job = Job;
     Pool.currentTask = () => running.task;
+    Object.defineProperty(Pool, 'isWorker', {get: () => running.isWorker});
 }

@@ -13,6 +13,8 @@ const running = imports.overrides._libpool.running;
 
 const context = GLib.MainContext.default();
 
+running.isWorker = true;
+
 let url = null;
 let module = null;
 let importError = null;
