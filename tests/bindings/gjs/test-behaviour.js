@@ -5,6 +5,7 @@
 import GLib from 'gi://GLib';
 import Gio from 'gi://Gio';
 import Pool from 'gi://Pool?version=1';
+import System from 'system';
 
 import {assert, equal, fails, here, make, run, sleep, test, until} from './tap.js';
 
@@ -220,6 +221,66 @@ test('a pool that was terminated fails what it has', async () => {
     pool.terminate();
     await fails(Pool.Error.TERMINATED, () => job);
     await pool.join();
+});
+
+test('a pool that waits for nothing but a signal is not collected', async () => {
+    let n = 0;
+    // nothing but the pool itself knows of it
+    const wait = () => new Promise(resolve => {
+        const pool = new Pool.Manager({module: here('tasks.js'), processes: 1});
+        pool.connect('process-up', () => {
+            n++;
+            pool.terminate();
+            resolve(pool.join());
+        });
+        pool.start();
+    });
+    const waited = wait();
+    System.gc();
+    await waited;
+    equal(n, 1);
+});
+
+test('a program that does not end its pool leaves no worker', async () => {
+    const [file, stream] = Gio.File.new_tmp('pool-XXXXXX.js');
+    stream.close(null);
+    file.replace_contents(`
+        import Pool from 'gi://Pool?version=1';
+        const pool = new Pool.Manager({module: '${here('tasks.js')}', processes: 1});
+        print(await pool.apply('getPid'));
+    `, null, false, Gio.FileCreateFlags.NONE, null);
+    const program = Gio.Subprocess.new(['gjs', '-m', file.get_path()], Gio.SubprocessFlags.STDOUT_PIPE);
+    const [, text] = await new Promise(resolve => {
+        program.communicate_utf8_async(null, null, (_, result) => resolve(program.communicate_utf8_finish(result)));
+    });
+    file.delete(null);
+    assert(program.get_successful() && /^[0-9]+$/.test(text.trim()), text);
+    await until(() => !GLib.file_test(`/proc/${text.trim()}`, GLib.FileTest.EXISTS));
+});
+
+test('what a task prints comes out at once', async () => {
+    const [file, stream] = Gio.File.new_tmp('pool-XXXXXX.js');
+    stream.close(null);
+    file.replace_contents(`
+        import Pool from 'gi://Pool?version=1';
+        export function say() {
+            print('said');
+            for (;;)
+                ;
+        }
+        if (!Pool.isWorker) {
+            const pool = new Pool.Manager({module: import.meta.url, processes: 1});
+            await pool.apply('say', [], {timeout: 0.3}).catch(() => {});
+            pool.terminate();
+            await pool.join();
+        }
+    `, null, false, Gio.FileCreateFlags.NONE, null);
+    const program = Gio.Subprocess.new(['gjs', '-m', file.get_path()], Gio.SubprocessFlags.STDOUT_PIPE);
+    const [, text] = await new Promise(resolve => {
+        program.communicate_utf8_async(null, null, (_, result) => resolve(program.communicate_utf8_finish(result)));
+    });
+    file.delete(null);
+    equal(text, 'said\n');
 });
 
 test('workers are replaced after so many tasks', async () => {

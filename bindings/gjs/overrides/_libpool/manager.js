@@ -23,6 +23,9 @@ const JOIN_INTERVAL = 2;
 const CHUNK_MAX = 1024;
 const CHUNKS_EACH = 4;
 
+/** Pools that were started and not ended: one that only a signal would wake is not for the garbage collector. */
+const alive = new Set();
+
 const camel = name => name.replace(/[-_]([a-z])/g, (_, letter) => letter.toUpperCase());
 /** A dot is in the name of every task of a task module, and in no name of a function. */
 const isNamedTask = name => name.includes('.');
@@ -130,11 +133,12 @@ var Manager = class Manager {
     /** Starts the workers. The first call does so, too. */
     start() {
         this.native.start();
+        alive.add(this);
     }
 
     _begin() {
         if (this.native.state === Pool.State.NEW)
-            this.native.start();
+            this.start();
     }
 
     _checkOpen() {
@@ -169,6 +173,7 @@ var Manager = class Manager {
                 if (this._nHandingIn > 0 && this._isClosing)
                     throw fail(Pool.Error.WAIT_TIMED_OUT, 'A map is still being handed in');
                 this.native.join(0);
+                alive.delete(this);
                 return;
             } catch (error) {
                 if (!error.matches?.(Pool.Error, Pool.Error.WAIT_TIMED_OUT))
