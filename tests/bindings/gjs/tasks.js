@@ -106,6 +106,10 @@ export function unsendableForOdd(x) {
     return x % 2 ? Symbol('odd') : x;
 }
 
+export function getVariable(name) {
+    return GLib.getenv(name);
+}
+
 export function getPid() {
     return Number(GLib.file_read_link('/proc/self'));
 }

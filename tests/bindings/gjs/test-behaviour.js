@@ -66,7 +66,7 @@ const VALUES = {
     'text': ['', 'a\u0000b', 'žluťoučký 🐎', '\ud800'],
     'big integers': [12345678901234567890n, -1n],
     'objects': {a: {b: [{c: null}]}, '': 1, '$pool': ['Date', 1], 'deep': {'$pool': {'$pool': [undefined]}}},
-    'members that are undefined': {a: undefined, b: [undefined, , 1]}, // eslint-disable-line no-sparse-arrays
+    'members that are undefined': {a: undefined, b: [undefined, , 1]},
     'dates, maps, sets': [new Date(0), new Date(NaN), new Map([['a', new Set([1, NaN])], [{k: 1}, new Map()]])],
     'typed arrays': [
         new Uint8Array([1, 2, 255]), new Int8Array([-1]), new Uint8ClampedArray([7]), new Uint16Array([65535]),
@@ -281,6 +281,14 @@ test('what a task prints comes out at once', async () => {
     });
     file.delete(null);
     equal(text, 'said\n');
+});
+
+test('workers of another command', async () => {
+    const plain = make();
+    const command = plain.native.workerCommand;
+    const pool = make({workerCommand: ['/usr/bin/env', 'POOL_TEST_MARK=here', ...command]});
+    equal(await pool.apply('getVariable', ['POOL_TEST_MARK']), 'here');
+    equal(await plain.apply('getVariable', ['POOL_TEST_MARK']), null);
 });
 
 test('workers are replaced after so many tasks', async () => {

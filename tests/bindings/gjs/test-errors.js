@@ -155,6 +155,8 @@ test('an endless loop ends at the hard limit', async () => {
 test('at the soft limit the task is told', async () => {
     const pool = make({processes: 1});
     equal(await pool.apply('spinUntilTold', [], {softTimeout: 0.1, timeout: 20}), 'told');
+    // one that waits for a promise is not disturbed
+    equal(await pool.apply('sleep', [300], {softTimeout: 0.1, timeout: 20}), 300);
     equal(pool.nRestarts, 0);
 });
 
