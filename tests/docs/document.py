@@ -2,7 +2,8 @@
 """Does what a document shows: writes its programs to files, runs its commands, compares what they print.
 
 In a ```console block a line that begins with `$ ` is a command, the lines after it are what it prints. A ```c block is the
-file that a `cc` command in the next ```console block compiles, a ```python block the one that a `python3` command there runs.
+file that a `cc` command in the next ```console block compiles, a ```python block the one that a `python3` command there runs, a
+```javascript block the one that a `gjs` command there runs.
 """
 
 import os
@@ -55,7 +56,7 @@ def run_block(program, block, build, compiler=None):
         env = environment(tmp, build, compiler)
         for command, expected in commands(block):
             words = shlex.split(command)
-            suffix = {'cc': '.c', 'python3': '.py'}.get(words[0])
+            suffix = {'cc': '.c', 'gjs': '.js', 'python3': '.py'}.get(words[0])
             if suffix is not None:
                 name = next(word for word in words if word.endswith(suffix))
                 pathlib.Path(tmp, name).write_text(program, encoding='utf-8')

@@ -6,7 +6,7 @@
 
 set -euo pipefail
 source=$1 build=$2 prefix=$3 bindir=$4 libdir=$5 libexecdir=$6 includedir=$7 datadir=$8
-with_gir=$9 with_vapi=${10} overrides=${11:-}
+with_gir=$9 with_vapi=${10} overrides=${11:-} gjs=${12:-}
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -208,6 +208,36 @@ sys.exit(below and sys.argv[2] not in below and f"{sys.argv[2]} is none of {belo
 ' "$prefix" "${overrides%/gi/overrides}"
 }
 
+# Where GJS looks below its data directories.
+gjs_runs ()
+{
+  export LD_LIBRARY_PATH=$dest$libdir GI_TYPELIB_PATH=$dest$libdir/girepository-1.0
+  export POOL_BACKEND_PATH=$dest$libdir/libpool-1/backends POOL_WORKER=$dest$libexecdir/pool-worker
+  export XDG_DATA_DIRS=$dest$datadir:/usr/share
+  unset GJS_PATH
+  cat > "$tmp/program.js" << 'EOF'
+import Pool from 'gi://Pool?version=1';
+
+export function fileOfPool() {
+    return imports.overrides.Pool.__file__;
+}
+
+if (!Pool.isWorker) {
+    const pool = new Pool.Manager({module: import.meta.url, processes: 2});
+    print(await pool.apply('fileOfPool'));
+    pool.close();
+    await pool.join();
+}
+EOF
+  cd /
+  [[ $(timeout 60 "$gjs" -m "$tmp/program.js") == "$dest$datadir/gjs-1.0/overrides/Pool.js" ]]
+}
+
+gjs_override_is_complete ()
+{
+  diff -r "$source/bindings/gjs/overrides" "$dest$datadir/gjs-1.0/overrides"
+}
+
 cli_runs ()
 {
   export LD_LIBRARY_PATH=$dest$libdir
@@ -236,6 +266,10 @@ if [[ $with_gir == gir && -n $overrides ]]; then
   for method in fork forkserver spawn; do
     check "a Python program runs a pool, start method $method" python_runs "$method"
   done
+fi
+if [[ -n $gjs ]]; then
+  check "the override of GJS is installed" gjs_override_is_complete
+  check "a JavaScript program runs a pool" gjs_runs
 fi
 if [[ $with_vapi == vapi ]]; then
   check "the Vala binding is installed" files_are_installed "$datadir/vala/vapi/libpool-1.vapi"
