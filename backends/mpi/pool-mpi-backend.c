@@ -368,15 +368,10 @@ pool_mpi_backend_worker_main (PoolBackend *backend, int argc, char **argv)
 static gboolean
 pool_mpi_backend_join (PoolBackend *backend, guint rank, GError **error)
 {
-  PoolMpiProcess *process;
-
   if (rank > 0)
     pool_mpi_agent_be (TRUE);
   /* the other ranks wait for this one: it comes, whether the program will have a pool or not */
-  process = pool_mpi_process_take_rank (error);
-  if (process != NULL)
-    pool_mpi_process_release_rank (process);
-  return process != NULL;
+  return pool_mpi_process_start_rank (error);
 }
 
 static void

@@ -2,7 +2,6 @@
 """mpi4py's pool: warnings, keywords, and the ranks of a job."""
 
 import json
-import operator
 import os
 import shutil
 import subprocess
@@ -33,8 +32,7 @@ def run_ranks(n, path, code):
 def test_arguments_that_it_does_not_have():
     """Before anything is made: the backend has no such launcher."""
     for name, value in ('maxtasksperchild', 5), ('context', 'fork'):
-        with pytest.warns(UserWarning, match=name), pytest.raises(Pool.native_error if hasattr(Pool, 'native_error') else Exception,
-                                                                 match='launcher'):
+        with pytest.warns(UserWarning, match=name), pytest.raises(ValueError, match='launcher'):
             Pool.MPIPool(1, launcher='nonsense', **{name: value})
 
 
@@ -52,7 +50,7 @@ def test_ranks(tmp_path):
 
         def where(x):
             time.sleep(0.2)
-            return os.environ['OMPI_COMM_WORLD_SIZE'] if 'OMPI_COMM_WORLD_SIZE' in os.environ else '4', os.getpid()
+            return os.getpid()
 
         if __name__ == '__main__':
             with Pool.MPIPool() as pool:
@@ -77,7 +75,7 @@ def test_keywords_for_workers(tmp_path):
         from gi.repository import Pool
 
         def look():
-            return os.getcwd(), os.environ['COLOUR'], os.environ['BEGUN'], shade
+            return os.getcwd(), os.environ['COLOUR'], os.environ['BEGUN']
 
         def begin(x):
             import found_by_path
@@ -85,11 +83,7 @@ def test_keywords_for_workers(tmp_path):
 
         if __name__ == '__main__':
             with Pool.MPIPool(initializer=begin, initargs=('yes',), env={{'COLOUR': 'red'}}, wdir='{tmp_path}',
-                              path=['{tmp_path}/elsewhere'], globals={{'shade': 3}}) as pool:
+                              path=['{tmp_path}/elsewhere']) as pool:
                 print(json.dumps(pool.apply(look)))
     ''')
-    assert lines == [[str(tmp_path), 'red', 'yes', 3]]
-
-
-def test_an_executor_and_a_manager_have_it_too():
-    assert operator.attrgetter('MPIPool.__mro__')(Pool)[1] is Pool.Pool
+    assert lines == [[str(tmp_path), 'red', 'yes']]
