@@ -15,7 +15,7 @@
  */
 
 /* For how long an agent is to have work, µs: longer than a message takes there and back. */
-#define AHEAD_US 20000
+#define AHEAD_US 4000
 #define WINDOW_MAX 8192
 /* How often the speed of an agent is looked at, at most. */
 #define RATE_US 1000

@@ -265,17 +265,44 @@ take_frame (PoolMpiBackend *self, const PoolMpiFrame *frame)
     }
 }
 
+/* --- the end --- */
+
+static void
+pool_mpi_backend_close (PoolRemoteBackend *remote)
+{
+  PoolMpiBackend *self = cast (remote);
+
+  if (self->epoll_fd >= 0)
+    close (self->epoll_fd);
+  self->epoll_fd = -1;
+  if (self->process == NULL)
+    return;
+  if (self->is_rank)
+    {
+      pool_mpi_link_send (&self->process->link, POOL_MPI_CLOSE, 0, 0, NULL);
+      pool_mpi_process_release_rank (g_steal_pointer (&self->process));
+    }
+  else
+    g_clear_pointer (&self->process, pool_mpi_process_free);
+}
+
+static gboolean
+has_agents (PoolRemoteBackend *remote)
+{
+  for (guint i = 0; i < remote->agents->len; i++)
+    if (remote->agents->pdata[i] != NULL)
+      return TRUE;
+  return FALSE;
+}
+
 /* Whatever ended it, all ranks are lost with it. */
 static gboolean
 lose_all (PoolMpiBackend *self)
 {
   PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
   g_autofree char *whole = NULL;
-  gboolean any = FALSE;
 
-  for (guint i = 0; i < remote->agents->len; i++)
-    any |= remote->agents->pdata[i] != NULL;
-  if (!any)
+  if (!has_agents (remote))
     return FALSE;
   if (self->how_ended == NULL)
     self->how_ended = pool_mpi_process_describe_end (self->process);
@@ -304,7 +331,10 @@ pool_mpi_backend_receive (PoolRemoteBackend *remote)
   g_ptr_array_set_size (self->parts, 0);
   if (self->waits_for_output && pool_mpi_link_flush (&self->process->link))
     watch_link (self, pool_mpi_link_has_output (&self->process->link));
-  if (self->process->link.is_broken)
+  /* a pool that has ended may not be joined before the next one wants the ranks */
+  if (self->is_rank && remote->is_stopping && !has_agents (remote))
+    pool_mpi_backend_close (remote);
+  else if (self->process->link.is_broken)
     {
       /* it would be readable for ever */
       epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, self->process->link.fd, NULL);
@@ -320,27 +350,6 @@ pool_mpi_backend_has_message (PoolRemoteBackend *remote)
   PoolMpiBackend *self = cast (remote);
 
   return self->process != NULL && pool_mpi_link_has_frame (&self->process->link);
-}
-
-/* --- the end --- */
-
-static void
-pool_mpi_backend_close (PoolRemoteBackend *remote)
-{
-  PoolMpiBackend *self = cast (remote);
-
-  if (self->epoll_fd >= 0)
-    close (self->epoll_fd);
-  self->epoll_fd = -1;
-  if (self->process == NULL)
-    return;
-  if (self->is_rank)
-    {
-      pool_mpi_link_send (&self->process->link, POOL_MPI_CLOSE, 0, 0, NULL);
-      pool_mpi_process_release_rank (g_steal_pointer (&self->process));
-    }
-  else
-    g_clear_pointer (&self->process, pool_mpi_process_free);
 }
 
 static void
@@ -368,15 +377,10 @@ pool_mpi_backend_worker_main (PoolBackend *backend, int argc, char **argv)
 static gboolean
 pool_mpi_backend_join (PoolBackend *backend, guint rank, GError **error)
 {
-  PoolMpiProcess *process;
-
   if (rank > 0)
     pool_mpi_agent_be (TRUE);
   /* the other ranks wait for this one: it comes, whether the program will have a pool or not */
-  process = pool_mpi_process_take_rank (error);
-  if (process != NULL)
-    pool_mpi_process_release_rank (process);
-  return process != NULL;
+  return pool_mpi_process_start_rank (error);
 }
 
 static void

@@ -21,7 +21,11 @@
 #define END_MS 3000
 #define ERRORS_MAX 4096
 
+/* How long a pool waits for the ranks of another one, which may be at its end, µs. */
+#define RELEASE_US (5 * G_USEC_PER_SEC)
+
 static GMutex lock; /* of the process of rank 0 */
+static GCond released;
 static PoolMpiProcess *rank_process;
 
 /* --- start --- */
@@ -227,9 +231,12 @@ pool_mpi_process_free (PoolMpiProcess *self)
 PoolMpiProcess *
 pool_mpi_process_take_rank (GError **error)
 {
+  gint64 until = g_get_monotonic_time () + RELEASE_US;
   PoolMpiProcess *self = NULL;
 
   g_mutex_lock (&lock);
+  while (rank_process != NULL && rank_process->is_used && g_cond_wait_until (&released, &lock, until))
+    ;
   if (rank_process != NULL && rank_process->owner != getpid ())
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE,
                          "This process was forked from rank 0 of a job, which has the other ranks: start the pool there");
@@ -248,12 +255,27 @@ pool_mpi_process_take_rank (GError **error)
   return self;
 }
 
+gboolean
+pool_mpi_process_start_rank (GError **error)
+{
+  gboolean ok;
+
+  g_mutex_lock (&lock);
+  if (rank_process == NULL)
+    rank_process = pool_mpi_process_start (NULL, FALSE, error);
+  ok = rank_process != NULL;
+  g_mutex_unlock (&lock);
+  return ok;
+}
+
+
 /* It stays until the program ends. */
 void
 pool_mpi_process_release_rank (PoolMpiProcess *self)
 {
   g_mutex_lock (&lock);
   self->is_used = FALSE;
+  g_cond_broadcast (&released);
   g_mutex_unlock (&lock);
 }
 

@@ -33,6 +33,8 @@ void pool_mpi_process_free (PoolMpiProcess *self);
  * caller has it until release.
  */
 PoolMpiProcess *pool_mpi_process_take_rank (GError **error);
+/* It is there, whoever has it. */
+gboolean pool_mpi_process_start_rank (GError **error);
 void pool_mpi_process_release_rank (PoolMpiProcess *self);
 
 G_END_DECLS

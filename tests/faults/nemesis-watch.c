@@ -287,7 +287,15 @@ static Leftovers usual; /* what there is when all pools are gone */
 void
 nemesis_watch_begin (void)
 {
+  gint64 end = g_get_monotonic_time () + LEAK_PATIENCE_US;
+
   usual = count_leftovers ();
+  /* what Open MPI has started for the first pool goes a little later, and all of it */
+  while (nemesis_has_agents && !nemesis_is_rank && usual.children > 0 && g_get_monotonic_time () < end)
+    {
+      g_usleep (1000);
+      usual = count_leftovers ();
+    }
 }
 
 /* After each round, when all pools are gone. */

@@ -322,7 +322,7 @@ class MPIPool(Pool):
     def __init__(self, processes: int | None = ..., initializer: Callable[..., object] | None = ...,
                  initargs: Iterable[Any] = ..., *, mpi_info: Mapping[str, str] | None = ...,
                  env: Mapping[str, str] | None = ..., path: Iterable[str] | None = ..., wdir: str | None = ...,
-                 globals: Mapping[str, Any] | None = ..., **options: Any) -> None: ...
+                 **options: Any) -> None: ...
 
 # --- a work queue with one target ---
 

@@ -852,8 +852,8 @@ class ResilientZPool(ZPool):
 class _Beginning:
     """What a worker of an MPIPool does before its initializer, which may need the path to be found."""
 
-    def __init__(self, initializer, env, path, wdir, names):
-        self._data = pickle.dumps((initializer, names), pickle.HIGHEST_PROTOCOL)
+    def __init__(self, initializer, env, path, wdir):
+        self._data = pickle.dumps(initializer, pickle.HIGHEST_PROTOCOL)
         self._env, self._path, self._wdir = dict(env or {}), [os.fspath(folder) for folder in path or ()], wdir
 
     def __call__(self, *initargs):
@@ -861,8 +861,7 @@ class _Beginning:
             os.chdir(self._wdir)
         os.environ.update(self._env)
         sys.path[:0] = self._path
-        initializer, names = pickle.loads(self._data)
-        vars(sys.modules['__main__']).update(names or {})
+        initializer = pickle.loads(self._data)
         if initializer is not None:
             initializer(*initargs)
 
@@ -872,8 +871,8 @@ class MPIPool(Pool):
 
     In a program that ``mpirun -n N python3 script.py`` has started the other ranks become agents where rank 0 makes its
     pool, and what follows is run by rank 0 only; ``processes`` is N - 1 if it is not given. Elsewhere agents are spawned by
-    the MPI. As with mpi4py, ``mpi_info``, a dict, is for MPI_Comm_spawn; ``env``, ``path``, ``wdir`` and ``globals`` are what
-    workers add to their environment, to ``sys.path``, where they go, and what their main module has. Further keywords are
+    the MPI. As with mpi4py, ``mpi_info``, a dict, is for MPI_Comm_spawn; ``env``, ``path`` and ``wdir`` are what workers add
+    to their environment and to ``sys.path``, and where they go. Further keywords are
     those of :class:`Pool`, and ``launcher`` and ``processes_per_agent``: see ``Pool.native.Manager``.
 
     Warns of ``maxtasksperchild`` and ``context``, which mpi4py's does not have. Raises ValueError if the backend is not
@@ -881,7 +880,7 @@ class MPIPool(Pool):
     """
 
     def __init__(self, processes=None, initializer=None, initargs=(), *, mpi_info=None, env=None, path=None, wdir=None,
-                 globals=None, **options):
+                 **options):
         for name in 'maxtasksperchild', 'context':
             if options.pop(name, None) is not None:
                 warnings.warn(f'the argument {name} is not supported by MPIPool', UserWarning, stacklevel=2)
@@ -890,8 +889,8 @@ class MPIPool(Pool):
         if mpi_info:
             words = (shlex.quote(f'{key}={value}') for key, value in dict(mpi_info).items())
             options.setdefault('launcher', 'spawn:' + ' '.join(words))
-        if env or path or wdir is not None or globals:
-            initializer = _Beginning(initializer, env, path, wdir, globals)
+        if env or path or wdir is not None:
+            initializer = _Beginning(initializer, env, path, wdir)
         if options['backend'] == 'mpi':
             # what was printed is this program's, whatever becomes of it
             sys.stdout.flush()
