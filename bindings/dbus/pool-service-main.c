@@ -21,6 +21,15 @@ typedef struct
 } Settings;
 
 static void
+clear_settings (Settings *self)
+{
+  g_free (self->config);
+  g_free (self->state_directory);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Settings, clear_settings)
+
+static void
 quit (gpointer loop)
 {
   g_main_loop_quit (loop);
@@ -146,7 +155,7 @@ fail (GError *error)
 int
 main (int argc, char **argv)
 {
-  Settings settings = { 0 };
+  g_auto (Settings) settings = { 0 };
   const GOptionEntry entries[] = {
     { "system", 0, 0, G_OPTION_ARG_NONE, &settings.system, "Serve the system bus, not that of the session", NULL },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &settings.config, "Read FILE, not " POOL_SERVICE_CONFIG, "FILE" },

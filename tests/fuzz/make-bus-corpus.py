@@ -27,7 +27,7 @@ def write(folder, name, path, interface, method, values):
     message.set_serial(1)
     if values is not None:
         message.set_body(values)
-    (folder / name).write_bytes(bytes(message.to_blob(Gio.DBusCapabilityFlags.NONE)))
+    (folder / f'{name}.bin').write_bytes(bytes(message.to_blob(Gio.DBusCapabilityFlags.NONE)))
 
 
 def main():

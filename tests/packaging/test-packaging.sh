@@ -281,6 +281,15 @@ check "headers can only be included through libpool.h" only_one_header_may_be_in
 for file in "$dest$libdir"/libpool-1/backends/libpool-backend-*.so; do
   backend=${file##*/libpool-backend-}
   backend=${backend%.so}
+  # its workers are a service's, which a bus starts: that has tests of its own
+  if [[ $backend == dbus ]]; then
+    check "the service on D-Bus is installed" files_are_installed "$libexecdir/pool-service" \
+      "$datadir"/dbus-1/{services,system-services}/org.libpool.Service1.service \
+      "$datadir"/dbus-1/interfaces/org.libpool.Service1{,.Pool,.Job}.xml "$datadir/dbus-1/system.d/org.libpool.Service1.conf" \
+      "$datadir/polkit-1/actions/org.libpool.Service1.policy" "$prefix/lib/systemd/user/pool-service.service" \
+      "$prefix/lib/systemd/system/pool-service-system.service" "$datadir/man/man8/pool-service.8"
+    continue
+  fi
   check "the program runs with the installed $backend backend" run_with_paths "$backend"
   # needs the right to mount in a namespace of its own, which containers may not give
   if can_mount 2> /dev/null; then

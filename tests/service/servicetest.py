@@ -160,6 +160,16 @@ class Bus:
         assert len(alive) == 1, alive
         return alive[0]
 
+    def kill(self, number=signal.SIGKILL):
+        """Ends the service, and waits until the bus knows."""
+        pid = self.pid()
+        os.kill(pid, number)
+        wait_for('it to end', lambda: not is_alive(pid))
+        with self.connect() as client:
+            wait_for('the bus to notice', lambda: not client.connection.call_sync(
+                'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'NameHasOwner',
+                GLib.Variant('(s)', (NAME,)), None, Gio.DBusCallFlags.NONE, 60000, None).unpack()[0])
+
     @property
     def environment(self):
         return dict(os.environ, DBUS_SESSION_BUS_ADDRESS=self.address)

@@ -19,12 +19,6 @@ def objects(client):
     return client.call(PATH, MANAGER, 'GetManagedObjects', GLib.Variant('()', ()))
 
 
-def kill(bus):
-    pid = bus.pid()
-    os.kill(pid, signal.SIGKILL)
-    wait_for('it to die', lambda: not is_alive(pid))
-
-
 def rows(bus, what):
     """From a copy, which the service does not notice."""
     with contextlib.closing(sqlite3.connect(f'file:{bus.folder}/state/jobs.sqlite?mode=ro', uri=True)) as db:
@@ -39,18 +33,20 @@ def a_durable_job_outlives_the_service():
         # with that its pool is its user's
         assert pool.get('Persistent') is True and job.get('Durable') is True
         assert job.Wait('(d)', 10.0) is True
-        kill(bus)
+        bus.kill()
         assert job.get('State') == 'done' and job.get('Runs') == 1
         assert result(job, keep=True) == 'kept'
         failed = submit(pool, 'debug.raise', '(s)', 'as asked', durable=True)
         assert failed.Wait('(d)', 10.0) is False
-        kill(bus)
+        bus.kill()
         assert failed.get('State') == 'failed'
         raises('org.gtk.GDBus.UnmappedGError.Quark._g_2dio_2derror_2dquark.Code0', result, failed, part='as asked')
         assert result(job) == 'kept'
         # a result that was fetched is gone, for good
         raises('org.freedesktop.DBus.Error.UnknownObject', result, job)
-        kill(bus)
+        # which is on the disk when a later one is
+        submit(pool, 'debug.echo', '(s)', 'x', durable=True)
+        bus.kill()
         raises('org.freedesktop.DBus.Error.UnknownObject', result, job)
         pool.Terminate()
 
@@ -63,7 +59,7 @@ def unfinished_jobs_run_again():
         waiting = [submit(pool, 'conform.add', '(x)', i, durable=True, correlation_id=str(i)) for i in range(20)]
         mapped = client.object(pool.call('MapAsync', '(sva{sv})', 'conform.add', GLib.Variant('a(xx)', [(1, 2), (3, 4)]),
                                          {'durable': GLib.Variant('b', True), 'star': GLib.Variant('b', True)}))
-        kill(bus)
+        bus.kill()
         # the next call starts another one, which has them all
         assert running.get('State') == 'pending'
         assert [result(job) for job in waiting] == [100 + i for i in range(20)]
@@ -97,7 +93,7 @@ def cancelled_and_released_jobs_stay_so():
         released.Release()
         # which is on the disk when a later one is
         submit(pool, 'debug.echo', '(s)', 'x', durable=True).Wait('(d)', 10.0)
-        kill(bus)
+        bus.kill()
         raises('Cancelled', result, cancelled)
         raises('org.freedesktop.DBus.Error.UnknownObject', result, released)
         pool.Terminate()
@@ -108,9 +104,7 @@ def a_terminated_pool_ends_its_jobs_and_SIGTERM_does_not():
     with Bus() as bus, bus.connect() as client:
         pool = client.create_pool(processes=1)
         job = submit(pool, 'debug.sleep', '(d)', 1.0, durable=True)
-        pid = bus.pid()
-        os.kill(pid, signal.SIGTERM)
-        wait_for('it to leave', lambda: not is_alive(pid))
+        bus.kill(signal.SIGTERM)
         assert job.Wait('(d)', 20.0) is True and job.get('Runs') == 2
         job = submit(pool, 'debug.sleep', '(d)', 60.0, durable=True)
         pool.Terminate()
@@ -125,7 +119,7 @@ def large_arguments_and_results_are_kept():
         data = os.urandom(3000000)
         job = submit(pool, 'debug.echo', '(ay)', data, durable=True)
         assert job.Wait('(d)', 20.0) is True
-        kill(bus)
+        bus.kill()
         assert result(job) == data
         pool.Terminate()
 

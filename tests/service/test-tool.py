@@ -3,11 +3,9 @@
 """pool submit, jobs, wait, cancel and top, on a bus of their own."""
 
 import json
-import os
-import signal
 import subprocess
 
-from servicetest import Bus, POOL, apply, is_alive, main, test, wait_for
+from servicetest import Bus, POOL, apply, main, test
 
 
 def run(bus, *words, status=0):
@@ -30,9 +28,7 @@ def a_job_from_submission_to_its_result():
         assert run(bus, 'wait', '--keep', job)[0] == 'hello\n'
         assert 'done' in run(bus, 'jobs')[0]
         # whatever happens
-        pid = bus.pid()
-        os.kill(pid, signal.SIGKILL)
-        wait_for('it to die', lambda: not is_alive(pid))
+        bus.kill()
         assert objects(run(bus, 'wait', '--json', job)[0]) == [{'job': job, 'value': 'hello'}]
         assert run(bus, 'jobs')[0] == ''
         assert 'no pool or job' in run(bus, 'wait', job, status=1)[1]
