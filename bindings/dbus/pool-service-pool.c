@@ -6,8 +6,8 @@
 #include "pool-service-error.h"
 #include "pool-service-interface.h"
 #include "pool-service-job.h"
-#include "pool-service-option.h"
 #include "pool-service-queue.h"
+#include "pool-service-settings.h"
 #include "pool-service-value.h"
 #include "pool-service-worker.h"
 #include "pool-service.h"
@@ -45,54 +45,6 @@ static void check_end (PoolServicePool *self);
 
 /* --- settings --- */
 
-static const char *const settings[] = {
-  "processes", "timeout", "soft-timeout", "enable-timeouts", "lost-worker-timeout", "grace", "max-tasks-per-child",
-  "max-memory-per-child", "memory-limit", "resilient", "max-retries", "max-restarts", "max-restart-freq", "target",
-  "queue-size", "ordered", "allow-restart", "synack", "sandbox", "min-processes", "max-processes", "idle-time", NULL
-};
-
-static gboolean
-take_loggers (PoolManager *manager, GVariant *value, GError **error)
-{
-  g_autofree const char **domains = NULL;
-
-  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
-    {
-      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "The option “loggers” is an array of strings");
-      return FALSE;
-    }
-  domains = g_variant_get_strv (value, NULL);
-  for (gsize i = 0; domains[i] != NULL; i++)
-    if (!pool_manager_add_logger (manager, domains[i], error))
-      return FALSE;
-  return TRUE;
-}
-
-static gboolean
-take_static_args (PoolManager *manager, GVariant *value, GError **error)
-{
-  g_autoptr (GVariant) tuple = pool_service_work_take_tuple (value, error);
-
-  return tuple != NULL && pool_manager_set_static_args (manager, tuple, error);
-}
-
-static gboolean
-take_option (PoolServicePool *self, const char *name, GVariant *value, GError **error)
-{
-  if (g_str_equal (name, "persistent"))
-    return pool_service_option_get_flag (name, value, &self->is_persistent, error);
-  if (g_str_equal (name, "loggers"))
-    return take_loggers (self->manager, value, error);
-  if (g_str_equal (name, "static-args"))
-    return take_static_args (self->manager, value, error);
-  if (g_str_equal (name, "initializer") || g_str_equal (name, "initargs"))
-    return TRUE; /* together, below */
-  if (g_strv_contains (settings, name))
-    return pool_service_option_set (self->manager, name, value, error);
-  g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "CreatePool has no option “%s”", name);
-  return FALSE;
-}
-
 static gboolean
 take_initializer (PoolServicePool *self, GError **error)
 {
@@ -109,33 +61,6 @@ take_initializer (PoolServicePool *self, GError **error)
   return pool_manager_set_initializer (self->manager, g_variant_get_string (task, NULL), args, error);
 }
 
-/* Handles become what they hold, so that the options can be kept. */
-static GVariant *
-resolve_options (GVariant *options, GUnixFDList *fds, GError **error)
-{
-  GVariantBuilder builder;
-  GVariantIter iter;
-  GVariant *entry;
-
-  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
-  g_variant_iter_init (&iter, options);
-  while ((entry = g_variant_iter_next_value (&iter)) != NULL)
-    {
-      g_autoptr (GVariant) held = entry;
-      g_autoptr (GVariant) name = g_variant_get_child_value (held, 0);
-      g_autoptr (GVariant) variant = g_variant_get_child_value (held, 1);
-      g_autoptr (GVariant) value = pool_service_value_take (variant, fds, error);
-
-      if (value == NULL)
-        {
-          g_variant_builder_clear (&builder);
-          return NULL;
-        }
-      g_variant_builder_add (&builder, "{sv}", g_variant_get_string (name, NULL), value);
-    }
-  return g_variant_ref_sink (g_variant_builder_end (&builder));
-}
-
 static gboolean
 apply_options (PoolServicePool *self, GError **error)
 {
@@ -146,7 +71,7 @@ apply_options (PoolServicePool *self, GError **error)
   g_variant_iter_init (&iter, self->options);
   while (g_variant_iter_next (&iter, "{&sv}", &name, &value))
     {
-      gboolean ok = take_option (self, name, value, error);
+      gboolean ok = pool_service_settings_take (self->manager, name, value, &self->is_persistent, error);
 
       g_variant_unref (value);
       if (!ok)
@@ -155,20 +80,10 @@ apply_options (PoolServicePool *self, GError **error)
   return take_initializer (self, error);
 }
 
-static guint64
-count_processes (PoolManager *manager)
-{
-  guint max, min;
-  int processes;
-
-  g_object_get (manager, "processes", &processes, "max-processes", &max, "min-processes", &min, NULL);
-  return MAX ((guint64) MAX (processes, 1), MAX (max, min));
-}
-
 static gboolean
 charge (PoolServicePool *self, PoolServiceAccount *account, GError **error)
 {
-  guint64 n = count_processes (self->manager);
+  guint64 n = pool_service_settings_count_workers (self->manager);
 
   if (!pool_service_account_charge (account, POOL_SERVICE_POOLS, 1, error))
     return FALSE;
@@ -368,7 +283,7 @@ pool_service_pool_new (PoolService *service, PoolServiceClient *client, const ch
   g_autoptr (GVariant) resolved = NULL;
   PoolServicePool *self;
 
-  if (!is_backend_allowed (service, backend, error) || (resolved = resolve_options (options, fds, error)) == NULL)
+  if (!is_backend_allowed (service, backend, error) || (resolved = pool_service_settings_resolve (options, fds, error)) == NULL)
     return NULL;
   self = new_pool (service, pool_service_make_id (service), backend, resolved);
   self->object.uid = client->uid;
@@ -406,7 +321,7 @@ pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer user_da
     g_debug ("The options of pool %" G_GUINT64_FORMAT " are not accepted any more", stored->id);
   self->is_persistent = TRUE;
   self->account = pool_service_account_ref (pool_service_get_user (service, stored->uid));
-  self->n_charged = count_processes (self->manager);
+  self->n_charged = pool_service_settings_count_workers (self->manager);
   pool_service_account_force (self->account, POOL_SERVICE_POOLS, 1);
   pool_service_account_force (self->account, POOL_SERVICE_WORKERS, self->n_charged);
   connect_signals (self);
