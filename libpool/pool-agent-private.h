@@ -124,6 +124,9 @@ struct _PoolAgent
 /* Runs until there is nothing more to do, and returns what the program is to exit with. */
 POOL_EXPORT
 int pool_agent_run (PoolAgentTransport *transport, const PoolAgentSettings *settings);
+/* From within receive(): something long is on its way, so that the pool is there though nothing whole comes. */
+POOL_EXPORT
+void pool_agent_hear (PoolAgent *self);
 /* From within receive(): the pool wants it no more; @ends: nor will another one. */
 POOL_EXPORT
 void pool_agent_leave (PoolAgent *self, gboolean ends);

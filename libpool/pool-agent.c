@@ -118,6 +118,12 @@ lose_touch (PoolAgent *self, const char *why)
 }
 
 void
+pool_agent_hear (PoolAgent *self)
+{
+  self->heard_at = g_get_monotonic_time ();
+}
+
+void
 pool_agent_leave (PoolAgent *self, gboolean ends)
 {
   pool_agent_end (self);

@@ -276,6 +276,18 @@ pool_remote_backend_has_peer (PoolRemoteBackend *self, guint peer)
 }
 
 void
+pool_remote_backend_hear_peer (PoolRemoteBackend *self, guint peer)
+{
+  for (guint i = 0; i < self->agents->len; i++)
+    {
+      PoolRemoteAgent *agent = self->agents->pdata[i];
+
+      if (agent != NULL && (peer == 0 || agent->peer == peer))
+        agent->n_unanswered = 0;
+    }
+}
+
+void
 pool_remote_backend_lose_peer (PoolRemoteBackend *self, guint peer, const char *how)
 {
   PoolRemoteAgent *agent = find_agent (self, peer);
@@ -669,7 +681,10 @@ pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
       if (agent == NULL || !is_to_answer (agent))
         continue;
       any = TRUE;
-      most = agent->is_launched && pool_remote_backend_launches_here (self) ? UNANSWERED_HERE_MAX : UNANSWERED_MAX;
+      /* a transport that starts agents tells of their end by itself, too */
+      most = agent->is_launched && (pool_remote_backend_launches_here (self) || self->launcher == NULL)
+                 ? UNANSWERED_HERE_MAX
+                 : UNANSWERED_MAX;
       if (++agent->n_unanswered > most)
         {
           g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",

@@ -197,6 +197,9 @@ void pool_remote_backend_wake (PoolRemoteBackend *self);
 /* An agent that this side has started is gone. @how: for people */
 POOL_EXPORT
 void pool_remote_backend_agent_ended (PoolRemoteBackend *self, guint agent, const char *how);
+/* Something long is on its way to or from that peer, or (0) any: others have to wait, and nothing is wrong. */
+POOL_EXPORT
+void pool_remote_backend_hear_peer (PoolRemoteBackend *self, guint peer);
 /* The same, of one that said something as that peer. */
 POOL_EXPORT
 void pool_remote_backend_lose_peer (PoolRemoteBackend *self, guint peer, const char *how);

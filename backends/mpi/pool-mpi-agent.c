@@ -142,6 +142,8 @@ transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
       self->is_over = TRUE;
       pool_agent_leave (agent, TRUE);
     }
+  if (pool_mpi_messages_is_moving (&self->messages))
+    pool_agent_hear (agent);
   if (any)
     pool_mpi_backoff_reset (&self->backoff);
   return any;

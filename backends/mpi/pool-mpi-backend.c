@@ -256,6 +256,9 @@ take_frame (PoolMpiBackend *self, const PoolMpiFrame *frame)
     case POOL_MPI_PLACES:
       self->n_places = frame->value;
       return;
+    case POOL_MPI_MOVING:
+      pool_remote_backend_hear_peer (remote, frame->peer);
+      return;
     case POOL_MPI_ENDED:
       text = get_text (self);
       pool_remote_backend_agent_ended (remote, frame->value, text);
@@ -329,6 +332,8 @@ pool_mpi_backend_receive (PoolRemoteBackend *remote)
       take_frame (self, &frame);
     }
   g_ptr_array_set_size (self->parts, 0);
+  if (pool_mpi_link_is_moving (&self->process->link))
+    pool_remote_backend_hear_peer (remote, 0);
   if (self->waits_for_output && pool_mpi_link_flush (&self->process->link))
     watch_link (self, pool_mpi_link_has_output (&self->process->link));
   /* a pool that has ended may not be joined before the next one wants the ranks */

@@ -135,6 +135,8 @@ look_after_peers (Bridge *self)
 
       if (peer->is_gone && peer->state == PEER_LOST)
         continue;
+      if (self->has_pool && pool_mpi_messages_is_peer_moving (peer, now))
+        pool_mpi_link_send (&self->link, POOL_MPI_MOVING, peer->id, 0, NULL);
       if (!peer->is_gone && peer->asked_at != 0 && now - peer->asked_at > ANSWER_US)
         lose_peer (self, peer, PEER_LOST, "its rank does not answer");
       else if (peer->is_gone)

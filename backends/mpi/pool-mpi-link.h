@@ -19,7 +19,7 @@ typedef enum
   POOL_MPI_FAILED,  /* part: why, for people; it goes away */
   POOL_MPI_PLACES,  /* value: how many more agents there can be */
   POOL_MPI_ENDED,   /* value: number of an agent that is gone or never came; part: how */
-  POOL_MPI_GONE,    /* peer; part: how */
+  POOL_MPI_MOVING,  /* peer: something long is on its way, and comes along */
 
   /* a pool to the process */
   POOL_MPI_OPEN,    /* a pool begins */
@@ -70,6 +70,12 @@ static inline gboolean
 pool_mpi_link_has_output (const PoolMpiLink *self)
 {
   return self->out.length > 0;
+}
+/* Is there part of something long, either way? */
+static inline gboolean
+pool_mpi_link_is_moving (const PoolMpiLink *self)
+{
+  return self->out.length > 0 || self->frame.kind != POOL_MPI_FRAME_NONE;
 }
 /* Has receive() left something that needs no more of the other side? */
 gboolean pool_mpi_link_has_frame (PoolMpiLink *self);

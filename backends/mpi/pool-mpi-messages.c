@@ -374,6 +374,12 @@ has_long (const GQueue *transfers)
 }
 
 gboolean
+pool_mpi_messages_is_peer_moving (const PoolMpiPeer *peer, gint64 now)
+{
+  return !peer->is_gone && now - peer->moved_at < MOVING_US && (has_long (&peer->in) || has_long (&peer->out));
+}
+
+gboolean
 pool_mpi_messages_is_moving (PoolMpiMessages *self)
 {
   gint64 now = g_get_monotonic_time ();
@@ -382,7 +388,7 @@ pool_mpi_messages_is_moving (PoolMpiMessages *self)
     {
       PoolMpiPeer *peer = self->peers->pdata[i];
 
-      if (!peer->is_gone && now - peer->moved_at < MOVING_US && (has_long (&peer->in) || has_long (&peer->out)))
+      if (pool_mpi_messages_is_peer_moving (peer, now))
         return TRUE;
     }
   return FALSE;

@@ -83,6 +83,7 @@ PoolMpiPeer *pool_mpi_messages_receive (PoolMpiMessages *self, PoolMpiEnvelope *
 /* Has something of one begun to come? */
 gboolean pool_mpi_messages_has_message (PoolMpiMessages *self);
 
+gboolean pool_mpi_messages_is_peer_moving (const PoolMpiPeer *peer, gint64 now);
 /* Is a long one on its way, either way? Then it is worth it to look all the time. */
 gboolean pool_mpi_messages_is_moving (PoolMpiMessages *self);
 
