@@ -26,7 +26,7 @@ pool_mpi_link_init (PoolMpiLink *self, int fd)
                          .buffer = g_malloc (BUFFER_SIZE),
                          .sizes = g_array_new (FALSE, FALSE, sizeof (guint64)),
                          .parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref),
-                         .cache = pool_payload_cache_new () };
+                         .heap = pool_share_heap_new () };
   g_queue_init (&self->out);
   setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
@@ -41,7 +41,7 @@ pool_mpi_link_clear (PoolMpiLink *self)
   g_clear_pointer (&self->buffer, g_free);
   g_clear_pointer (&self->sizes, g_array_unref);
   g_clear_pointer (&self->parts, g_ptr_array_unref);
-  g_clear_pointer (&self->cache, pool_payload_cache_unref);
+  g_clear_pointer (&self->heap, pool_share_heap_unref);
 }
 
 /* --- out --- */
@@ -247,7 +247,7 @@ receive_head (PoolMpiLink *self)
 static gboolean
 begin_part (PoolMpiLink *self, gsize size)
 {
-  GBytes *bytes = size >= LARGE_MIN ? pool_payload_cache_alloc (self->cache, size) : NULL;
+  GBytes *bytes = size >= LARGE_MIN && self->heap != NULL ? pool_share_heap_alloc (self->heap, size) : NULL;
   gpointer data = bytes == NULL ? g_try_malloc (MAX (size, 1)) : NULL;
 
   if (bytes == NULL && data == NULL)

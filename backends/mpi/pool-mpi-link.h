@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "libpool/pool-payload-cache-private.h"
+#include "libpool/pool-share-private.h"
 #include "libpool/pool-wire-private.h"
 
 G_BEGIN_DECLS
@@ -54,7 +54,7 @@ typedef struct
   GArray *sizes; /* guint64: of its parts */
   GPtrArray *parts; /* GBytes: those that are there, the last one maybe not whole */
   gsize part_done;
-  PoolPayloadCache *cache;
+  PoolShareHeap *heap; /* NULL: there is no such memory */
 } PoolMpiLink;
 
 void pool_mpi_link_init (PoolMpiLink *self, int fd);

@@ -61,7 +61,7 @@ free_peer (gpointer data)
 void
 pool_mpi_messages_init (PoolMpiMessages *self)
 {
-  *self = (PoolMpiMessages){ .peers = g_ptr_array_new_with_free_func (free_peer), .cache = pool_payload_cache_new () };
+  *self = (PoolMpiMessages){ .peers = g_ptr_array_new_with_free_func (free_peer), .heap = pool_share_heap_new () };
   pool_mpi_bell_open (&self->bell);
 }
 
@@ -275,7 +275,7 @@ ask_for_parts (PoolMpiMessages *self, PoolMpiPeer *peer, Transfer *transfer)
   for (guint i = 1; i < envelope.n_parts; i++)
     {
       guint64 size = get_size (transfer, i);
-      GBytes *bytes = size >= LARGE_MIN ? pool_payload_cache_alloc (self->cache, size) : NULL;
+      GBytes *bytes = size >= LARGE_MIN && self->heap != NULL ? pool_share_heap_alloc (self->heap, size) : NULL;
       gpointer data = bytes == NULL ? g_try_malloc (MAX (size, 1)) : NULL;
 
       if (bytes == NULL && data == NULL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "libpool/pool-payload-cache-private.h"
+#include "libpool/pool-share-private.h"
 #include "libpool/pool-wire-private.h"
 
 #include "pool-mpi-bell.h"
@@ -64,7 +64,7 @@ typedef struct
 typedef struct
 {
   GPtrArray *peers;  /* PoolMpiPeer, owned; the one of id N at N - 1 */
-  PoolPayloadCache *cache;
+  PoolShareHeap *heap; /* NULL: there is no such memory */
   PoolMpiBell bell;
   guint next; /* to be looked at first, so that each gets its turn */
 } PoolMpiMessages;
