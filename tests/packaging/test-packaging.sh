@@ -109,7 +109,7 @@ only_one_header_may_be_included ()
 # A program of tasks of its own; where workers do not have those, one that names those of modules.
 program_for ()
 {
-  if [[ $1 == zmq ]]; then
+  if [[ $1 == zmq || $1 == mpi ]]; then
     printf '%s\n' "$dest$bindir/pool" map -b "$1" checksum.sha256 "$source/LICENSE"
   else
     printf '%s\n' "$tmp/square" "$1"
@@ -118,7 +118,7 @@ program_for ()
 
 output_of ()
 {
-  if [[ $1 == zmq ]]; then
+  if [[ $1 == zmq || $1 == mpi ]]; then
     sha256sum "$source/LICENSE"
   else
     cat "$source/examples/expected/square.txt"
