@@ -40,7 +40,7 @@ def agents_among(pids):
 @test
 def test_tasks_wait_for_an_agent_that_is_late():
     with Pools() as here:
-        drive = here.drive_here('-n', 200, '--file', here.notes)
+        drive = here.drive_here('-n', 200, '--nap', 2000, '--file', here.notes)
         assert drive.endpoint == here.endpoint
         time.sleep(0.5)
         assert not here.notes.exists()

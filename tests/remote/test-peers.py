@@ -11,7 +11,7 @@ import time
 
 from pools import Pools, expect_all_right
 from remotetest import for_each, main, test
-from zmtp import (ACCEPTED, BYE, DOWN, DRAINING, HELLO, LEAVING, LOG, OUTPUT, PING, PROGRESS, RESULT, STATE, TASK, UP,
+from zmtp import (ACCEPTED, BYE, DOWN, DRAINING, HELLO, LACKS, LEAVING, LOG, OUTPUT, PING, PROGRESS, RESULT, RETURN, SHARE, STATE, TASK, UP,
                   WAS_SPLIT, WELCOME, Peer, facts, head, record)
 
 HEARTBEAT = 0.3
@@ -84,6 +84,9 @@ LIES = {
     'the end of a worker in no way': record(DOWN, b'\0i', worker=1),
     'the end of a worker that is none': record(DOWN, b'', worker=77),
     'what a worker does that is none': record(STATE, worker=77, handle=1),
+    'that it lacks workers that it has': record(LACKS, n_items=1),
+    'that it has done with memory that it never saw': record(RETURN, handle=4096),
+    'where its memory is in no way': record(SHARE, b'anywhere', kind=1),
 }
 
 
