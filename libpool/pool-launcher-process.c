@@ -4,12 +4,12 @@
 #include "pool-launcher-process-private.h"
 
 #include "pool-error.h"
+#include "pool-spawn-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,12 +26,9 @@ int
 pool_launcher_spawn (const char *const *argv, int in_fd, int out_fd, pid_t *pid)
 {
   posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  sigset_t signals;
   int result;
 
   posix_spawn_file_actions_init (&actions);
-  posix_spawnattr_init (&attributes);
   if (in_fd >= 0)
     posix_spawn_file_actions_adddup2 (&actions, in_fd, STDIN_FILENO);
   else
@@ -45,16 +42,9 @@ pool_launcher_spawn (const char *const *argv, int in_fd, int out_fd, pid_t *pid)
   /* what the program itself has not marked close-on-exec */
   posix_spawn_file_actions_addclosefrom_np (&actions, STDERR_FILENO + 1);
 #endif
-  sigemptyset (&signals);
-  posix_spawnattr_setsigmask (&attributes, &signals);
-  sigfillset (&signals);
-  posix_spawnattr_setsigdefault (&attributes, &signals);
   /* a session: ^C on the program's terminal is not for it, and a group can be ended with it */
-  posix_spawnattr_setflags (&attributes,
-                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  result = posix_spawnp (pid, argv[0], &actions, &attributes, (char **) argv, environ);
+  result = pool_spawn (argv, &actions, POSIX_SPAWN_SETSID, pid);
   posix_spawn_file_actions_destroy (&actions);
-  posix_spawnattr_destroy (&attributes);
   return result;
 }
 

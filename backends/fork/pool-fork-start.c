@@ -7,11 +7,11 @@
 #include "libpool/pool-engine-private.h"
 #include "libpool/pool-fork-guard-private.h"
 #include "libpool/pool-host-private.h"
+#include "libpool/pool-spawn-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio_ext.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -140,8 +140,6 @@ exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
   int fds[5], result;
   g_auto (GStrv) argv = NULL;
   posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  sigset_t signals;
   pid_t pid;
 
   zygote->command = pool_fork_backend_get_command (self);
@@ -149,18 +147,11 @@ exec_zygote (PoolForkBackend *self, PoolZygote *zygote, GError **error)
   zygote_arguments (self, zygote, args, fds);
   argv = zygote_argv (zygote, args, fds, G_N_ELEMENTS (fds));
   posix_spawn_file_actions_init (&actions);
-  posix_spawnattr_init (&attributes);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     /* onto itself: clears close-on-exec */
     posix_spawn_file_actions_adddup2 (&actions, fds[i], fds[i]);
-  sigemptyset (&signals);
-  posix_spawnattr_setsigmask (&attributes, &signals);
-  sigfillset (&signals);
-  posix_spawnattr_setsigdefault (&attributes, &signals);
-  posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  result = posix_spawn (&pid, argv[0], &actions, &attributes, argv, environ);
+  result = pool_spawn ((const char *const *) argv, &actions, 0, &pid);
   posix_spawn_file_actions_destroy (&actions);
-  posix_spawnattr_destroy (&attributes);
 
   if (result != 0)
     {

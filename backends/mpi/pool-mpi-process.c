@@ -5,12 +5,12 @@
 
 #include "libpool/pool-copy-private.h"
 #include "libpool/pool-error.h"
+#include "libpool/pool-spawn-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,25 +34,16 @@ static int
 spawn (PoolMpiProcess *self, char **argv, int fd, int error_fd)
 {
   posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  sigset_t signals;
   int result;
 
   posix_spawn_file_actions_init (&actions);
-  posix_spawnattr_init (&attributes);
   posix_spawn_file_actions_addopen (&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   if (error_fd >= 0)
     posix_spawn_file_actions_adddup2 (&actions, error_fd, STDERR_FILENO);
   /* onto itself: clears close-on-exec */
   posix_spawn_file_actions_adddup2 (&actions, fd, fd);
-  sigemptyset (&signals);
-  posix_spawnattr_setsigmask (&attributes, &signals);
-  sigfillset (&signals);
-  posix_spawnattr_setsigdefault (&attributes, &signals);
-  posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  result = posix_spawn (&self->pid, argv[0], &actions, &attributes, argv, environ);
+  result = pool_spawn ((const char *const *) argv, &actions, POSIX_SPAWN_SETSID, &self->pid);
   posix_spawn_file_actions_destroy (&actions);
-  posix_spawnattr_destroy (&attributes);
   return result;
 }
 
