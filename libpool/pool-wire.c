@@ -72,19 +72,28 @@ pool_wire_writer_reset (PoolWireWriter *self)
   self->n_records = 0;
 }
 
+/* The beginning of a record, with room for @more bytes, which are returned. */
+static guint8 *
+begin_record (PoolWireWriter *self, const PoolWireRecord *record, guint16 part, gsize size, gsize more)
+{
+  guint8 *place = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + more);
+  PoolWireRecord copy = *record;
+
+  copy.size = size;
+  copy.part = part;
+  swap_record (&copy);
+  memcpy (place, &copy, POOL_WIRE_RECORD);
+  self->n_records++;
+  return place + POOL_WIRE_RECORD;
+}
+
 static void
 write_data (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes,
             gboolean is_part)
 {
   gsize padded = is_part ? 0 : (size + 7) & ~(gsize) 7;
-  guint8 *place = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + padded);
-  PoolWireRecord copy = *record;
+  guint8 *place = begin_record (self, record, is_part ? self->parts->len + 1 : 0, size, padded);
 
-  copy.size = size;
-  copy.part = is_part ? self->parts->len + 1 : 0;
-  swap_record (&copy);
-  memcpy (place, &copy, POOL_WIRE_RECORD);
-  self->n_records++;
   if (is_part)
     {
       if (bytes == NULL)
@@ -97,8 +106,8 @@ write_data (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer da
     }
   else if (size > 0)
     {
-      memcpy (place + POOL_WIRE_RECORD, data, size);
-      memset (place + POOL_WIRE_RECORD + size, 0, padded - size);
+      memcpy (place, data, size);
+      memset (place + size, 0, padded - size);
     }
 }
 
@@ -107,20 +116,14 @@ static gboolean
 write_place (PoolWireWriter *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
 {
   PoolSharePlace place;
-  PoolWireRecord copy = *record;
   gboolean is_theirs;
   guint8 *to;
 
   if (self->share == NULL || !pool_share_lend (self->share, data, size, bytes, &place, &is_theirs))
     return FALSE;
-  to = pool_buffer_reserve (&self->head, POOL_WIRE_RECORD + POOL_WIRE_PLACE);
-  copy.size = size;
-  copy.part = is_theirs ? POOL_WIRE_OURS : POOL_WIRE_THEIRS;
-  swap_record (&copy);
-  memcpy (to, &copy, POOL_WIRE_RECORD);
-  pool_packed_write (to + POOL_WIRE_RECORD, place.block);
-  pool_packed_write (to + POOL_WIRE_RECORD + 8, place.skip);
-  self->n_records++;
+  to = begin_record (self, record, is_theirs ? POOL_WIRE_OURS : POOL_WIRE_THEIRS, size, POOL_WIRE_PLACE);
+  pool_packed_write (to, place.block);
+  pool_packed_write (to + 8, place.skip);
   return TRUE;
 }
 
