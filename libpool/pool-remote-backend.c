@@ -147,6 +147,7 @@ pool_remote_backend_start (PoolBackend *backend, const PoolBackendConfig *config
   PoolRemoteBackend *self = POOL_REMOTE_BACKEND (backend);
 
   self->config = config;
+  self->heap = pool_share_heap_new ();
   self->heartbeat = config->remote->heartbeat * G_USEC_PER_SEC;
   if (!open_fds (self, error) || !pool_remote_backend_open_launcher (self, error) ||
       !POOL_REMOTE_BACKEND_GET_CLASS (self)->open (self, !pool_remote_backend_launches_here (self), error) ||
@@ -625,6 +626,5 @@ pool_remote_backend_init (PoolRemoteBackend *self)
   self->agents = g_ptr_array_new ();
   self->workers = g_ptr_array_new ();
   self->tasks = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
-  self->heap = pool_share_heap_new ();
   self->payloads = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_bytes_unref);
 }
