@@ -4,11 +4,10 @@
 #include "pool-share-private.h"
 
 #include "pool-arena-private.h"
+#include "pool-shared-memory-private.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAGE ((gsize) 4096)
@@ -33,39 +32,25 @@ typedef struct
   guint8 *block;
 } Block;
 
-/* A file over its limit would be a SIGXFSZ. */
-static gboolean
-resize (int fd, gsize size)
-{
-  struct rlimit limit;
-
-  if (getrlimit (RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
-    return FALSE;
-  return ftruncate (fd, size) == 0;
-}
-
 PoolShareHeap *
 pool_share_heap_new (void)
 {
   PoolShareHeap *self = g_new0 (PoolShareHeap, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  self->base = MAP_FAILED;
-  self->fd = memfd_create ("libpool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  for (guint i = 0; self->fd >= 0 && self->base == MAP_FAILED && i < G_N_ELEMENTS (sizes); i++)
+  self->fd = pool_shared_memory_open ();
+  for (guint i = 0; self->fd >= 0 && self->base == NULL && i < G_N_ELEMENTS (sizes); i++)
     {
       self->size = sizes[i];
-      if (resize (self->fd, self->size))
-        self->base = mmap (NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self->fd, 0);
+      self->base = pool_shared_memory_make (self->fd, self->size);
     }
-  if (self->base != MAP_FAILED && getrandom (self->base, POOL_BACKEND_TOKEN, 0) == POOL_BACKEND_TOKEN &&
+  if (self->base != NULL && getrandom (self->base, POOL_BACKEND_TOKEN, 0) == POOL_BACKEND_TOKEN &&
       pool_arena_init (&self->arena, self->base + PAGE, self->size - PAGE))
     {
-      fcntl (self->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-      madvise (self->base, self->size, MADV_DONTDUMP);
+      pool_shared_memory_seal (self->fd);
       return self;
     }
-  if (self->base != MAP_FAILED)
+  if (self->base != NULL)
     munmap (self->base, self->size);
   if (self->fd >= 0)
     close (self->fd);

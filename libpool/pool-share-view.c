@@ -3,6 +3,8 @@
 
 #include "pool-share-private.h"
 
+#include "pool-shared-memory-private.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -59,15 +61,10 @@ static guint8 *
 map_memory (int fd, guint64 size, guint64 place, const guint8 *token)
 {
   guint8 found[POOL_BACKEND_TOKEN];
-  guint8 *base;
 
   if (pread (fd, found, sizeof found, place) != sizeof found || memcmp (found, token, sizeof found) != 0)
     return NULL;
-  base = mmap (NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (base == MAP_FAILED)
-    return NULL;
-  madvise (base, size, MADV_DONTDUMP);
-  return base;
+  return pool_shared_memory_map (fd, size, PROT_READ);
 }
 
 PoolShareView *

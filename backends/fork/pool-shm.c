@@ -4,12 +4,11 @@
 #include "pool-shm.h"
 
 #include "libpool.h"
+#include "libpool/pool-shared-memory-private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,37 +38,6 @@ lay_out (PoolShmHeader *header, gsize ring_size, guint max_workers, gsize window
   header->size = header->results + window;
 }
 
-/* A file over its limit would be a SIGXFSZ, and so the end of the program. */
-static gboolean
-fits_file_limit (gsize size)
-{
-  struct rlimit limit;
-
-  return getrlimit (RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-         size <= limit.rlim_cur;
-}
-
-static gboolean
-map (PoolShm *self, gsize size)
-{
-  self->base =
-      mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self->fd, 0);
-  if (self->base == MAP_FAILED)
-    {
-      self->base = NULL;
-      return FALSE;
-    }
-  /* address space by the hundred GiB: a core with it would take minutes */
-  madvise (self->base, size, MADV_DONTDUMP);
-  return TRUE;
-}
-
-static gboolean
-make (PoolShm *self, gsize size)
-{
-  return fits_file_limit (size) && ftruncate (self->fd, size) == 0 && map (self, size);
-}
-
 static PoolShm *
 shm_alloc (int fd)
 {
@@ -83,13 +51,13 @@ shm_alloc (int fd)
 PoolShm *
 pool_shm_new (gsize ring_size, guint max_workers, GError **error)
 {
-  PoolShm *self = shm_alloc (memfd_create ("libpool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  PoolShm *self = shm_alloc (pool_shared_memory_open ());
   PoolShmHeader header = { .magic = POOL_SHM_MAGIC };
 
   for (guint i = 0; self->fd >= 0 && self->base == NULL && i < G_N_ELEMENTS (windows); i++)
     {
       lay_out (&header, ring_size, max_workers, windows[i]);
-      make (self, header.size);
+      self->base = pool_shared_memory_make (self->fd, header.size);
     }
   if (self->base == NULL)
     {
@@ -99,8 +67,8 @@ pool_shm_new (gsize ring_size, guint max_workers, GError **error)
       return NULL;
     }
 
-  /* a worker that was exec'd has the descriptor: were it to cut the file, we would get SIGBUS */
-  fcntl (self->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  /* a worker that was exec'd has the descriptor */
+  pool_shared_memory_seal (self->fd);
   self->is_manager = TRUE;
   self->header = (PoolShmHeader *) (gpointer) self->base;
   *self->header = header;
@@ -125,7 +93,8 @@ pool_shm_open (int fd, GError **error)
   struct stat st;
 
   if (fstat (fd, &st) != 0 || pread (fd, &header, sizeof header, 0) != sizeof header ||
-      header.magic != POOL_SHM_MAGIC || header.size != (guint64) st.st_size || !map (self, header.size))
+      header.magic != POOL_SHM_MAGIC || header.size != (guint64) st.st_size ||
+      (self->base = pool_shared_memory_map (fd, header.size, PROT_READ | PROT_WRITE)) == NULL)
     {
       g_set_error (error, POOL_ERROR, POOL_ERROR_PROTOCOL, "Descriptor %d is not the memory of a pool",
                    fd);
