@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 
+import tap
+
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
 
 
@@ -64,3 +66,44 @@ def run_block(program, block, build, compiler=None):
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             assert done.returncode == 0, f'{command}: status {done.returncode}\n{done.stderr}'
             assert done.stdout.splitlines() == expected, f'{command} printed\n{done.stdout}\n{done.stderr}'
+
+
+def has_zmq():
+    return any(pathlib.Path(folder, 'libpool-backend-zmq.so').exists()
+               for folder in os.environ.get('POOL_BACKEND_PATH', '').split(':'))
+
+
+def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least):
+    """Tests for a chapter whose programs are blocks of a kind: each is run by the console block after it, with a command.
+
+    is_program: is a block of the kind a program, or part of one? needs_zmq: a text in programs that need that backend.
+    at_least: how many there are. Returns the blocks.
+    """
+    found = blocks(pathlib.Path(path).read_text(encoding='utf-8'))
+
+    def add(program, block):
+        def example():
+            if needs_zmq in program and not has_zmq():
+                raise tap.Skip('there is no backend zmq')
+            run_block(program, block, build)
+        example.__doc__ = commands(block)[0][0]
+        tap.test(example)
+
+    latest = None
+    for this, content in found:
+        if this == kind:
+            latest = content
+        elif this == 'console':
+            add(latest, content)
+
+    @tap.test
+    def every_program_is_run():
+        kinds = [this for this, _ in found]
+        assert kinds.count('console') >= at_least
+        for position, (this, content) in enumerate(found):
+            if this == kind and is_program(content):
+                assert kinds[position + 1:position + 2] == ['console'], f'a program that no command runs:\n{content}'
+                run = commands(found[position + 1][1])[0][0]
+                assert run.startswith(command + ' '), run
+
+    return found

@@ -8,45 +8,13 @@ A program is a ```javascript block that begins with an import; the ```console bl
 are parts of programs.
 """
 
-import os
 import pathlib
 import sys
 
 import tap
-from document import blocks, commands, run_block
+from document import add_chapter
 
-BLOCKS = blocks(pathlib.Path(sys.argv[1]).read_text(encoding='utf-8'))
-BUILD = pathlib.Path(sys.argv[2])
-HAS_ZMQ = any(pathlib.Path(folder, 'libpool-backend-zmq.so').exists()
-              for folder in os.environ.get('POOL_BACKEND_PATH', '').split(':'))
-
-
-def add(program, block):
-    def example():
-        if "backend: 'zmq'" in program and not HAS_ZMQ:
-            raise tap.Skip('there is no backend zmq')
-        run_block(program, block, BUILD)
-    example.__doc__ = commands(block)[0][0]
-    tap.test(example)
-
-
-latest = None
-for kind, content in BLOCKS:
-    if kind == 'javascript':
-        latest = content
-    elif kind == 'console':
-        add(latest, content)
-
-
-@tap.test
-def every_program_is_run():
-    kinds = [kind for kind, _ in BLOCKS]
-    assert kinds.count('console') >= 3
-    for position, (kind, content) in enumerate(BLOCKS):
-        if kind == 'javascript' and content.startswith('import '):
-            assert kinds[position + 1:position + 2] == ['console'], f'a program that no command runs:\n{content}'
-            run = commands(BLOCKS[position + 1][1])[0][0]
-            assert run.startswith('gjs -m '), run
-
+add_chapter(sys.argv[1], pathlib.Path(sys.argv[2]), 'javascript', 'gjs -m', lambda content: content.startswith('import '),
+            "backend: 'zmq'", 3)
 
 tap.main()
