@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A small TAP producer: functions marked with @test run in their order; the module ends with main()."""
 
+import signal
 import sys
 import traceback
 
@@ -14,6 +15,19 @@ class Skip(Exception):
 def test(function):
     _tests.append(function)
     return function
+
+
+def within(seconds, function):
+    """Calls a function, which fails when it takes longer."""
+    def expire(_number, _frame):
+        raise TimeoutError(f'the test took longer than {seconds} s')
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(seconds)
+    try:
+        function()
+    finally:
+        signal.alarm(0)
 
 
 def main():

@@ -28,21 +28,14 @@ Skip = tap.Skip
 main = tap.main
 
 
-def _expire(_number, _frame):
-    raise TimeoutError(f'the test took longer than {LIMIT} s')
-
-
 def _register(function, name):
     """A test has a folder of its own, and a time limit."""
     def run_one():
         with tempfile.TemporaryDirectory(prefix='pool-cli-') as folder:
             os.chdir(folder)
-            signal.signal(signal.SIGALRM, _expire)
-            signal.alarm(LIMIT)
             try:
-                function()
+                tap.within(LIMIT, function)
             finally:
-                signal.alarm(0)
                 os.chdir('/')
 
     run_one.__name__ = name

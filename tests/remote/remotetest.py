@@ -2,7 +2,6 @@
 """Tests with a time limit each, and what they wait for."""
 
 import functools
-import signal
 import time
 
 import tap
@@ -13,19 +12,10 @@ Skip = tap.Skip
 main = tap.main
 
 
-def _expire(_number, _frame):
-    raise TimeoutError(f'the test took longer than {LIMIT} s')
-
-
 def register(function, name):
     """Adds a test that has a name and LIMIT seconds."""
     def run_one():
-        signal.signal(signal.SIGALRM, _expire)
-        signal.alarm(LIMIT)
-        try:
-            function()
-        finally:
-            signal.alarm(0)
+        tap.within(LIMIT, function)
 
     run_one.__name__ = name
     tap.test(run_one)

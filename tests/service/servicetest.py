@@ -67,19 +67,10 @@ CONFIGURATION = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 '''
 
 
-def _expire(_number, _frame):
-    raise TimeoutError(f'the test took longer than {LIMIT} s')
-
-
 def test(function):
     @functools.wraps(function)
     def run_one():
-        signal.signal(signal.SIGALRM, _expire)
-        signal.alarm(LIMIT)
-        try:
-            function()
-        finally:
-            signal.alarm(0)
+        tap.within(LIMIT, function)
 
     return tap.test(run_one)
 
