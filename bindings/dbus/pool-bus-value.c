@@ -85,45 +85,7 @@ read_basic (DBusMessageIter *iter, int type)
     }
 }
 
-static GVariant *
-read_array (DBusMessageIter *iter, GUnixFDList *fds, GError **error)
-{
-  gsize size = get_fixed_size (dbus_message_iter_get_element_type (iter));
-  DBusMessageIter sub;
-  GVariantBuilder builder;
-  char *signature;
-
-  dbus_message_iter_recurse (iter, &sub);
-  signature = dbus_message_iter_get_signature (iter);
-  if (size > 0)
-    {
-      const void *data = NULL;
-      int n = 0;
-      GVariant *array;
-
-      dbus_message_iter_get_fixed_array (&sub, &data, &n);
-      array = g_variant_new_fixed_array (G_VARIANT_TYPE (signature + 1), data, n, size);
-      dbus_free (signature);
-      return array;
-    }
-
-  g_variant_builder_init (&builder, G_VARIANT_TYPE (signature));
-  dbus_free (signature);
-  for (; dbus_message_iter_get_arg_type (&sub) != DBUS_TYPE_INVALID; dbus_message_iter_next (&sub))
-    {
-      GVariant *value = read_value (&sub, fds, error);
-
-      if (value == NULL)
-        {
-          g_variant_builder_clear (&builder);
-          return NULL;
-        }
-      g_variant_builder_add_value (&builder, value);
-    }
-  return g_variant_builder_end (&builder);
-}
-
-/* What is in a container that is not an array, or in the message itself. */
+/* What is in a container that has no fixed size, or in the message itself. */
 static GVariant *
 read_members (DBusMessageIter *iter, const GVariantType *type, GUnixFDList *fds, GError **error)
 {
@@ -142,6 +104,29 @@ read_members (DBusMessageIter *iter, const GVariantType *type, GUnixFDList *fds,
       g_variant_builder_add_value (&builder, value);
     }
   return g_variant_builder_end (&builder);
+}
+
+static GVariant *
+read_array (DBusMessageIter *iter, GUnixFDList *fds, GError **error)
+{
+  gsize size = get_fixed_size (dbus_message_iter_get_element_type (iter));
+  char *signature = dbus_message_iter_get_signature (iter);
+  DBusMessageIter sub;
+  GVariant *array;
+
+  dbus_message_iter_recurse (iter, &sub);
+  if (size > 0)
+    {
+      const void *data = NULL;
+      int n = 0;
+
+      dbus_message_iter_get_fixed_array (&sub, &data, &n);
+      array = g_variant_new_fixed_array (G_VARIANT_TYPE (signature + 1), data, n, size);
+    }
+  else
+    array = read_members (&sub, G_VARIANT_TYPE (signature), fds, error);
+  dbus_free (signature);
+  return array;
 }
 
 static GVariant *
