@@ -140,11 +140,31 @@ wait_for_jobs (GDBusConnection *bus, char **jobs, double timeout, gboolean keep,
   return status;
 }
 
+/* NULL: @status is what to exit with. @jobs, @system: where the options put them. */
+static GDBusConnection *
+open_for_jobs (GOptionContext *context, const GOptionEntry *entries, char **argv, char ***jobs, const gboolean *system,
+               int *status)
+{
+  g_autoptr (GError) error = NULL;
+  GDBusConnection *bus = NULL;
+  gboolean version = FALSE;
+
+  *status = POOL_CLI_EXIT_OK;
+  if (pool_cli_parse (context, entries, argv, &version, &error) && !version && *jobs == NULL)
+    g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "Which job? “pool jobs” lists them");
+  if (error != NULL)
+    *status = pool_cli_usage_error (error);
+  else if (!version && (bus = pool_cli_bus_open (*system, &error)) == NULL)
+    *status = pool_cli_error (error, POOL_CLI_EXIT_FAILED);
+  return bus;
+}
+
 int
 pool_wait_main (char **argv)
 {
-  gboolean json = FALSE, version = FALSE, system = FALSE, keep = FALSE;
+  gboolean json = FALSE, system = FALSE, keep = FALSE;
   double timeout = -1;
+  int status;
   g_auto (GStrv) jobs = NULL;
   const GOptionEntry entries[] = {
     { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &timeout, "Wait so long for all of them", "SECONDS" },
@@ -156,20 +176,10 @@ pool_wait_main (char **argv)
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GDBusConnection) bus = NULL;
-  g_autoptr (GError) error = NULL;
 
   g_option_context_set_summary (context, "Wait for jobs of the service, and print their results.");
-  if (!pool_cli_parse (context, entries, argv, &version, &error))
-    return pool_cli_usage_error (error);
-  if (version)
-    return POOL_CLI_EXIT_OK;
-  if (jobs == NULL)
-    {
-      g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "Which job? “pool jobs” lists them");
-      return pool_cli_usage_error (error);
-    }
-  bus = pool_cli_bus_open (system, &error);
-  return bus != NULL ? wait_for_jobs (bus, jobs, timeout, keep, json) : pool_cli_error (error, POOL_CLI_EXIT_FAILED);
+  bus = open_for_jobs (context, entries, argv, &jobs, &system, &status);
+  return bus != NULL ? wait_for_jobs (bus, jobs, timeout, keep, json) : status;
 }
 
 static int
@@ -199,7 +209,8 @@ cancel_jobs (GDBusConnection *bus, char **jobs)
 int
 pool_cancel_main (char **argv)
 {
-  gboolean version = FALSE, system = FALSE;
+  gboolean system = FALSE;
+  int status;
   g_auto (GStrv) jobs = NULL;
   const GOptionEntry entries[] = {
     { "system", 0, 0, G_OPTION_ARG_NONE, &system, "Ask the service of the system bus", NULL },
@@ -208,18 +219,8 @@ pool_cancel_main (char **argv)
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GDBusConnection) bus = NULL;
-  g_autoptr (GError) error = NULL;
 
   g_option_context_set_summary (context, "Cancel jobs of the service, also those that run.");
-  if (!pool_cli_parse (context, entries, argv, &version, &error))
-    return pool_cli_usage_error (error);
-  if (version)
-    return POOL_CLI_EXIT_OK;
-  if (jobs == NULL)
-    {
-      g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "Which job? “pool jobs” lists them");
-      return pool_cli_usage_error (error);
-    }
-  bus = pool_cli_bus_open (system, &error);
-  return bus != NULL ? cancel_jobs (bus, jobs) : pool_cli_error (error, POOL_CLI_EXIT_FAILED);
+  bus = open_for_jobs (context, entries, argv, &jobs, &system, &status);
+  return bus != NULL ? cancel_jobs (bus, jobs) : status;
 }
