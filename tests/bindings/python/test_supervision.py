@@ -49,6 +49,18 @@ def touch(path, seconds=0):
     return path
 
 
+def touch_and_hold(path):
+    """As touch(), and runs until let_go()."""
+    touch(path)
+    while not os.path.exists(path + '.go'):
+        time.sleep(0.01)
+    return path
+
+
+def let_go(path):
+    open(path + '.go', 'w').close()
+
+
 def begun(path, n=1):
     return os.path.exists(path) and os.path.getsize(path) >= n
 
@@ -505,11 +517,12 @@ def test_grow_and_shrink(kind):
 def test_shrinking_a_pool_that_is_busy(tmp_path):
     path = str(tmp_path / 'begun')
     with make('fork', 2) as pool:
-        results = [pool.apply_async(touch, (path, 1)) for _ in range(2)]
+        results = [pool.apply_async(touch_and_hold, (path,)) for _ in range(2)]
         until(lambda: begun(path, 2))
         with pytest.raises(ValueError):
             pool.shrink()
         assert 'pool_size=2' in repr(pool)
+        let_go(path)
         assert [result.get(20) for result in results] == [path, path]
         assert os.path.getsize(path) == 2
 
@@ -518,10 +531,11 @@ def test_shrinking_takes_an_idle_worker(tmp_path):
     path = str(tmp_path / 'begun')
     with make('fork', 3) as pool:
         pool._up()
-        result = pool.apply_async(touch, (path, 0.7))
+        result = pool.apply_async(touch_and_hold, (path,))
         until(lambda: begun(path))
         pool.shrink(2)
         until(lambda: len(pool.get_workers()) == 1)
+        let_go(path)
         assert result.get(20) == path and result.attempts == 1
 
 
@@ -706,10 +720,11 @@ def test_urgent_calls_come_first(tmp_path):
         for bad in -17, 16:
             with pytest.raises(ValueError, match='priority'):
                 pool.apply_async(tasks.square, (1,), priority=bad)
-        first = pool.apply_async(touch, (path, 1.5))
+        first = pool.apply_async(touch_and_hold, (path,))
         until(lambda: begun(path))
         results = [pool.apply_async(tasks.identity, (priority,), callback=order.append, priority=priority)
                    for priority in (*[0] * 300, -16, 0, 0, 15, 5, 15)]
+        let_go(path)
         first.get(20)
         for result in results:
             result.get(20)
