@@ -109,6 +109,7 @@ struct _PoolAgent
 
   gint64 heartbeat; /* µs; 0: the pool is on this machine */
   gint64 heard_at, hello_at, lost_at; /* monotonic µs */
+  guint64 n_announced; /* bytes that come next */
   gint64 hello_interval;
   guint64 nonce; /* of a greeting that may have to be said again */
   gboolean is_greeted; /* a hello could be sent */
@@ -135,6 +136,8 @@ void pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_par
 
 /* pool-agent.c */
 void pool_agent_say (PoolAgent *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes);
+/* For so many bytes nothing is heard of it. */
+void pool_agent_announce (PoolAgent *self, guint64 n_bytes);
 void pool_agent_note (PoolAgent *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
 /* Workers may have begun with something: tell the pool of what lasts. */
 void pool_agent_look_soon (PoolAgent *self, gint64 delay);

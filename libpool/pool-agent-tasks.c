@@ -191,15 +191,24 @@ pool_agent_submit (PoolAgent *self)
     {
       PoolBackendTask tasks[SUBMIT_BATCH];
       guint room = MIN (get_class (self)->get_room (self->local), SUBMIT_BATCH), n = 0, accepted;
+      guint64 n_bytes = 0;
 
       for (GList *link = self->pending.head; link != NULL && n < room; link = link->next)
-        tasks[n++] = ((PoolAgentTask *) link->data)->task;
+        {
+          tasks[n] = ((PoolAgentTask *) link->data)->task;
+          n_bytes += tasks[n++].size;
+        }
       if (n == 0)
         return;
+      if (n_bytes >= POOL_WIRE_LONG)
+        pool_agent_announce (self, n_bytes);
       /* one that cannot be taken for good is answered right away, and is to be found then */
       for (guint i = 0; i < n; i++)
         ((PoolAgentTask *) g_queue_pop_head_link (&self->pending)->data)->is_submitted = TRUE;
       accepted = get_class (self)->submit (self->local, tasks, n);
+      /* it did not listen meanwhile */
+      if (n_bytes >= POOL_WIRE_LONG)
+        pool_agent_hear (self);
       for (guint i = n; i > accepted; i--)
         {
           PoolAgentTask *task = pool_agent_find_task (self, tasks[i - 1].handle);
@@ -342,7 +351,9 @@ pool_agent_take_record (PoolAgent *self, const PoolWireRecord *record, const gui
       take_stop (self, record->kind != 0);
       return;
     case POOL_WIRE_PING:
-      pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
+      if (record->id == 0)
+        pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
+      self->n_announced = record->id;
       return;
     case POOL_WIRE_SHARE:
       self->share.is_seen = record->kind != 0 && self->share.own.fd >= 0;

@@ -58,8 +58,17 @@ flush (PoolAgent *self)
 }
 
 void
+pool_agent_announce (PoolAgent *self, guint64 n_bytes)
+{
+  pool_wire_write (&self->out, &(PoolWireRecord){ .type = POOL_WIRE_PING, .id = n_bytes }, NULL, 0, NULL);
+  flush (self);
+}
+
+void
 pool_agent_say (PoolAgent *self, const PoolWireRecord *record, gconstpointer data, gsize size, GBytes *bytes)
 {
+  if (size >= POOL_WIRE_LONG)
+    pool_agent_announce (self, size);
   pool_wire_write (&self->out, record, data, size, bytes);
   if (pool_wire_writer_is_full (&self->out))
     flush (self);
@@ -189,6 +198,7 @@ pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
   if (!pool_wire_parse (&reader, parts, n_parts, FALSE, self->session != 0 ? &self->share : NULL, NULL))
     return;
   self->heard_at = g_get_monotonic_time ();
+  self->n_announced = 0;
   if (reader.session == 0 || (reader.serial == 0 && reader.session != self->session))
     {
       if (!pool_wire_next (&reader, &record, &data, &bytes))
@@ -214,6 +224,13 @@ pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
 
 /* --- time --- */
 
+/* Monotonic µs at which the pool has been silent for too long. */
+static gint64
+get_silent_at (const PoolAgent *self)
+{
+  return self->heard_at + SILENT_MAX * self->heartbeat + pool_wire_get_time (self->n_announced);
+}
+
 static void
 check_touch (PoolAgent *self, gint64 now)
 {
@@ -228,7 +245,7 @@ check_touch (PoolAgent *self, gint64 now)
       else if (now >= self->hello_at)
         greet (self, now);
     }
-  else if (self->session != 0 && self->heartbeat > 0 && now - self->heard_at > SILENT_MAX * self->heartbeat)
+  else if (self->session != 0 && self->heartbeat > 0 && now > get_silent_at (self))
     lose_touch (self, "nothing is heard of it");
 }
 
@@ -253,7 +270,7 @@ time_left (PoolAgent *self)
   if (self->state == POOL_AGENT_GREETING)
     next = MIN (next, self->hello_at);
   else if (self->session != 0 && self->heartbeat > 0)
-    next = MIN (next, self->heard_at + SILENT_MAX * self->heartbeat);
+    next = MIN (next, get_silent_at (self));
   if (self->look_at != 0)
     next = MIN (next, self->look_at);
   if (self->memory_at != 0)

@@ -152,6 +152,13 @@ void
 pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record, gconstpointer data, gsize size,
                        GBytes *bytes)
 {
+  if (size >= POOL_WIRE_LONG)
+    {
+      pool_wire_write (&agent->out, &(PoolWireRecord){ .type = POOL_WIRE_PING, .id = size }, NULL, 0, NULL);
+      flush (agent);
+      agent->n_given += size;
+      agent->n_given_pings = agent->n_pings;
+    }
   pool_wire_write (&agent->out, record, data, size, bytes);
   if (pool_wire_writer_is_full (&agent->out))
     flush (agent);
@@ -532,6 +539,14 @@ take_share (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *
   return TRUE;
 }
 
+static void
+take_pong (PoolRemoteAgent *agent, guint64 n_announced)
+{
+  agent->n_announced = n_announced;
+  if (n_announced == 0 && ++agent->n_pongs > agent->n_given_pings)
+    agent->n_given = 0;
+}
+
 /* FALSE: that cannot be. */
 static gboolean
 take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data, GBytes *bytes)
@@ -567,6 +582,8 @@ take_record (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 
     case POOL_WIRE_RETURN:
       return pool_share_take_back (&agent->share, record->handle);
     case POOL_WIRE_PING:
+      take_pong (agent, record->id);
+      return TRUE;
     case POOL_WIRE_BYE: /* dealt with by the caller */
       return TRUE;
     default:
@@ -582,6 +599,7 @@ take_session (PoolRemoteAgent *agent, PoolWireReader *reader)
   GBytes *bytes;
 
   agent->n_unanswered = 0;
+  agent->n_announced = 0;
   while (pool_wire_next (reader, &record, &data, &bytes))
     {
       if (record.type == POOL_WIRE_BYE)
@@ -666,6 +684,19 @@ is_to_answer (const PoolRemoteAgent *agent)
                                  !pool_remote_backend_launches_here (agent->backend));
 }
 
+/* So many pings may go without an answer. */
+static guint
+get_patience (const PoolRemoteAgent *agent)
+{
+  PoolRemoteBackend *self = agent->backend;
+  /* a transport that starts agents tells of their end by itself, too */
+  guint n = agent->is_launched && (pool_remote_backend_launches_here (self) || self->launcher == NULL)
+                ? UNANSWERED_HERE_MAX
+                : UNANSWERED_MAX;
+
+  return MIN (n + pool_wire_get_time (agent->n_given + agent->n_announced) / self->heartbeat, G_MAXINT);
+}
+
 void
 pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
 {
@@ -676,24 +707,22 @@ pool_remote_backend_beat (PoolRemoteBackend *self, gint64 now)
   for (guint i = 0; i < self->agents->len; i++)
     {
       PoolRemoteAgent *agent = self->agents->pdata[i];
-      guint most;
 
       if (agent == NULL || !is_to_answer (agent))
         continue;
       any = TRUE;
-      /* a transport that starts agents tells of their end by itself, too */
-      most = agent->is_launched && (pool_remote_backend_launches_here (self) || self->launcher == NULL)
-                 ? UNANSWERED_HERE_MAX
-                 : UNANSWERED_MAX;
-      if (++agent->n_unanswered > most)
+      if (++agent->n_unanswered > get_patience (agent))
         {
           g_autofree char *how = g_strdup_printf ("nothing was heard of it for %g s",
-                                                  (double) most * self->heartbeat / G_USEC_PER_SEC);
+                                                  (double) (agent->n_unanswered - 1) * self->heartbeat / G_USEC_PER_SEC);
 
           pool_remote_agent_lose (agent, how);
         }
       else
-        pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
+        {
+          agent->n_pings++;
+          pool_remote_agent_say (agent, &(PoolWireRecord){ .type = POOL_WIRE_PING }, NULL, 0, NULL);
+        }
     }
   self->ping_at = any ? now + self->heartbeat : 0;
 }

@@ -86,7 +86,11 @@ struct _PoolRemoteAgent
 
   PoolWireWriter out;
   PoolShare share; /* if it is on this machine */
-  guint n_unanswered; /* pings */
+  guint n_unanswered; /* pings, since something was heard of it */
+  guint64 n_pings, n_pongs; /* of the session */
+  guint64 n_announced; /* bytes that it copies or sends now */
+  guint64 n_given; /* bytes of long values that it may not have got yet, the last of them after the first n_given_pings pings */
+  guint64 n_given_pings;
 };
 
 struct _PoolRemoteBackend

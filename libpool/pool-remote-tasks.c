@@ -150,6 +150,7 @@ send_task (PoolRemoteAgent *agent, const PoolBackendTask *task)
     {
       agent->rate_since = g_get_monotonic_time ();
       agent->n_finished = 0;
+      agent->n_given = 0;
       /* from now on it is to answer */
       if (self->ping_at == 0 && self->heartbeat > 0)
         {

@@ -31,6 +31,13 @@ G_BEGIN_DECLS
 /* Data from this size on are a part of their own. */
 #define POOL_WIRE_PART_MIN (32 * 1024)
 
+/*
+ * Nothing else is heard of who copies or sends something of this size: it says before, in a message of its own, how long that is. The
+ * other waits for it as if 8 MiB came in a second, which the slowest network does that a cluster has.
+ */
+#define POOL_WIRE_LONG (16 * 1024 * 1024)
+#define POOL_WIRE_RATE (8 * 1024 * 1024)
+
 /* Numbers of parts that are none: the data are in memory of the sender's, or of the receiver's. */
 #define POOL_WIRE_THEIRS 0xffff
 #define POOL_WIRE_OURS 0xfffe
@@ -71,7 +78,7 @@ typedef enum
   POOL_WIRE_STOP,        /* kind: 1 at once, 0 as soon as workers are idle */
 
   /* either way */
-  POOL_WIRE_PING,   /* still here */
+  POOL_WIRE_PING,   /* still here; id: bytes that are about to be copied or sent, or 0: if the other is an agent it answers */
   POOL_WIRE_SHARE,  /* kind: 1, the other's memory can be seen; data: an offer of type POOL_SHARE_TYPE, or nothing */
   POOL_WIRE_RETURN, /* handle: a block that is no longer looked at */
 
@@ -130,6 +137,12 @@ void pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconst
                       GBytes *bytes);
 /* Says what is to be given back of what was borrowed. */
 void pool_wire_write_returns (PoolWireWriter *self);
+/* How many µs that takes at most. */
+static inline gint64
+pool_wire_get_time (guint64 n_bytes)
+{
+  return (gint64) (n_bytes / POOL_WIRE_RATE) * G_USEC_PER_SEC;
+}
 /* Before it is sent. */
 void pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial);
 

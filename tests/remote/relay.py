@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A TCP relay that can hold, delay and drop what goes through it.
+"""A TCP relay that can hold, delay, slow down and drop what goes through it.
 
     with Relay(('127.0.0.1', 0), ('127.0.0.1', port)) as relay:
         connect(relay.address)
@@ -64,6 +64,10 @@ class Relay(contextlib.AbstractContextManager):
         """What comes from now on passes so much later, each way."""
         self._ask('delay', seconds)
 
+    def limit(self, rate):
+        """From now on so many bytes a second pass, each way of each connection."""
+        self._ask('limit', rate)
+
     @property
     def count(self):
         """How many connections there have been."""
@@ -83,6 +87,7 @@ class Server:
         self.gate = asyncio.Event()
         self.gate.set()
         self.seconds = 0
+        self.rate = float('inf')
         self.count = 0
         self.tasks = set()
 
@@ -114,10 +119,13 @@ class Server:
     async def pump(self, reader, writer):
         queue = asyncio.Queue(CHUNKS)
         fill = asyncio.create_task(self.fill(reader, queue))
+        free = 0
         try:
             while True:
                 due, data = await queue.get()
+                due = max(due, free)
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
+                free = due + (len(data) / self.rate if isinstance(data, bytes) else 0)
                 await self.gate.wait()
                 if isinstance(data, OSError):
                     raise data
@@ -146,6 +154,8 @@ class Server:
                 self.gate.set()
             case 'delay':
                 self.seconds, = arguments
+            case 'limit':
+                self.rate, = arguments
             case 'drop':
                 for task in self.tasks:
                     task.cancel()

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import time
 
-from pools import POOL_ERROR, Pools, are_gone, descendants, expect_all_right, stop_for
+from pools import POOL_ERROR, Pools, are_gone, descendants, expect_all_right, make_keys, stop_for
 from processes import status
+from relay import Relay
 from remotetest import for_each, main, test, wait_until
 
 HEARTBEAT = 0.3
@@ -383,6 +384,33 @@ def test_large_arguments_and_results():
         agents[0].kill()
         expect_all_right(drive.result(), 60)
         drive.end()
+
+
+def on_its_own(here, argv, **keywords):
+    """In a process tree of its own, as on another machine: nothing of the pool's can be seen from there."""
+    user = [] if os.geteuid() == 0 else ['--user', '--map-root-user']
+    return here.spawn(['unshare', *user, '--pid', '--fork', '--kill-child', '--mount-proc', *argv], **keywords)
+
+
+@test
+def test_values_that_take_longer_than_anyone_may_be_silent():
+    size, rate = 40 << 20, 16 << 20
+    with Pools() as here:
+        drive = here.drive('--endpoint', 'tcp://127.0.0.1:*', '--key-file', here.path / 'manager.key', '--allowed-keys',
+                           make_keys(here, 'manager', 'agent'), '--heartbeat', HEARTBEAT, '-n', 2, '--kind', 'bytes',
+                           '--size', size)
+        host, port = drive.endpoint[len('tcp://'):].rsplit(':', 1)
+        with Relay(('127.0.0.1', 0), (host, int(port)), popen=here.spawn) as relay:
+            relay.limit(rate)
+            start = time.monotonic()
+            agent = here.agent('--key-file', here.path / 'agent.key', '--server-key', here.path / 'manager.pub',
+                               endpoint='tcp://{}:{}'.format(*relay.address),
+                               popen=lambda argv, **keywords: on_its_own(here, argv, **keywords))
+            expect_all_right(drive.result(), 2)
+            assert time.monotonic() - start > 2 * size / rate
+            assert relay.count == 1
+            drive.end()
+            assert agent.wait(5) == 0
 
 
 if __name__ == '__main__':

@@ -314,6 +314,14 @@ def test_a_relay():
             assert 0.2 <= time.monotonic() - start < 2
             relay.delay(0)
 
+            relay.limit(300)
+            start = time.monotonic()
+            near.sendall(b'x' * 100)
+            assert receive(far) == b'x' * 100
+            near.sendall(b'after')
+            assert receive(far) == b'after'
+            assert 0.3 <= time.monotonic() - start < 3
+
             # one way ends, the other not yet
             near.shutdown(socket.SHUT_WR)
             assert receive(far) == b''

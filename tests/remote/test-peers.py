@@ -73,6 +73,42 @@ def test_silence():
             time.sleep(6 * HEARTBEAT)
 
 
+@test
+def test_silence_that_was_announced():
+    with pool_with_an_agent() as (_, connect):
+        with connect() as peer:
+            peer.join(1)
+            peer.up(1)
+            assert peer.expect(TASK)
+            # which may take 40 s
+            peer.say(record(PING, id=320 << 20))
+            assert peer.may_be_silent(10 * HEARTBEAT)
+            # it was there sooner
+            assert not peer.may_be_silent(10 * HEARTBEAT)
+
+
+@test
+def test_silence_for_what_is_long():
+    """The pool gave it something that takes a while to read"""
+    with Pools() as here:
+        drive = here.drive_here('-n', 1, '--kind', 'bytes', '--size', 24 << 20, '--heartbeat', HEARTBEAT)
+        with Peer(here.path / 'pool') if wait_for_socket(here) else None as peer:
+            peer.join(1)
+            peer.up(1)
+            announced = peer.expect(PING)
+            while announced['id'] == 0:
+                peer.say(record(PING))
+                announced = peer.expect(PING)
+            assert announced['id'] == 24 << 20, announced
+            assert len(peer.expect(TASK)['data']) == 24 << 20
+            assert peer.may_be_silent(6 * HEARTBEAT)
+            # all is there now
+            assert not peer.may_be_silent(10 * HEARTBEAT)
+        here.agent()
+        expect_all_right(drive.result(), 1)
+        drive.end()
+
+
 LIES = {
     'a result of a task that it does not have': record(RESULT, b'x', worker=1, handle=12345, kind=1, n_items=1),
     'progress of a task that it does not have': record(RESULT, worker=1, handle=12345, kind=PROGRESS),

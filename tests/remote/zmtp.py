@@ -5,6 +5,7 @@ security, and messages as in libpool/pool-wire-private.h.
 
 import socket
 import struct
+import time
 
 MAGIC = 0x3157504c
 (HELLO, UP, DOWN, RESULT, STATE, WAS_SPLIT, LOG, OUTPUT, LACKS, DRAINING, BYE, WELCOME, REFUSED, RESET, FUNCTION, TASK, CANCEL,
@@ -49,7 +50,7 @@ class Peer:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(10)
         self.socket.connect(str(path))
-        self.buffer = b''
+        self.buffer = bytearray()
         self.session = self.serial = 0
         if greets:
             self.socket.sendall(b'\xff' + bytes(8) + b'\x7f\3\0' + b'NULL'.ljust(20, b'\0') + bytes(32))
@@ -66,11 +67,12 @@ class Peer:
 
     def _read(self, n):
         while len(self.buffer) < n:
-            data = self.socket.recv(65536)
+            data = self.socket.recv(1 << 20)
             if not data:
                 raise EOFError('cut off')
             self.buffer += data
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
+        data = bytes(self.buffer[:n])
+        del self.buffer[:n]
         return data
 
     def command(self, body):
@@ -126,8 +128,22 @@ class Peer:
             for words in records:
                 if words['type'] == kind_of:
                     return words
-                if words['type'] == PING and self.session:
+                if words['type'] == PING and words['id'] == 0 and self.session:
                     self.say(record(PING))
+
+    def may_be_silent(self, seconds):
+        """Whether it still has its session after a time in which it says nothing."""
+        time.sleep(seconds)
+        self.say(record(PING))
+        end = time.monotonic() + 1
+        while (left := end - time.monotonic()) > 0:
+            try:
+                _, _, records = parse(self.receive(left))
+            except TimeoutError:
+                break
+            if any(words['type'] == RESET for words in records):
+                return False
+        return True
 
     def up(self, n):
         self.say(*(record(UP, worker=i + 1, id=1000 + i, item=i) for i in range(n)))
