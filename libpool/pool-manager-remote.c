@@ -199,7 +199,8 @@ pool_manager_install_remote (GObjectClass *klass)
    * PoolManager:heartbeat:
    *
    * How often agents on other machines are asked whether they are there, in seconds; one that has not answered three times
-   * is lost, and its tasks are run elsewhere. 0: never, so that only a connection that ends is noticed.
+   * is lost, and its tasks are run elsewhere. Who copies or sends a value of more than 16 MiB is waited for a second longer for
+   * each 8 MiB. 0: never, so that only a connection that ends is noticed.
    *
    * Since: 1.0
    */
