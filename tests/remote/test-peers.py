@@ -22,7 +22,8 @@ N = 300
 def pool_with_an_agent():
     """A pool that works all the time, and in the end has done so."""
     with Pools() as here:
-        drive = here.drive_here('-n', N, '--nap', 5000, '--heartbeat', HEARTBEAT, '--progress', 10, '--hold')
+        # what one bad peer had may be the first that the next one is given
+        drive = here.drive_here('-n', N, '--nap', 5000, '--heartbeat', HEARTBEAT, '--max-retries', 20, '--progress', 10, '--hold')
         agent = here.agent()
         drive.wait_for(10)
         yield here, lambda: Peer(here.path / 'pool')
