@@ -146,7 +146,7 @@ async void map_packed (Pool.Manager pool) throws Error
   assert (is_text (Pool.packed_get_item (echoes, 1), "bcd"));
 }
 
-async void wait (Pool.Manager pool) throws Error
+async void wait_for_result (Pool.Manager pool) throws Error
 {
   var result = pool.submit ("conform.square", new Variant ("(x)", (int64) 5));
 
@@ -157,7 +157,7 @@ async void wait (Pool.Manager pool) throws Error
 
 async void next (Pool.Manager pool) throws Error
 {
-  var results = pool.imap ("conform.even", numbers ({ 2, 3, 4 }), 1);
+  var results = pool.imap ("conform.even", numbers ({ 2, 3, 4 }));
   Variant? value;
   int64 sum = 0;
   int failed = 0;
@@ -387,7 +387,7 @@ int main (string[] args)
       add_async ("map", backend, (pool, done) => map.begin (pool, done), (result) => map.end (result));
       add_async ("starmap", backend, (pool, done) => starmap.begin (pool, done), (result) => starmap.end (result));
       add_async ("map-packed", backend, (pool, done) => map_packed.begin (pool, done), (result) => map_packed.end (result));
-      add_async ("wait", backend, (pool, done) => wait.begin (pool, done), (result) => wait.end (result));
+      add_async ("wait", backend, (pool, done) => wait_for_result.begin (pool, done), (result) => wait_for_result.end (result));
       add_async ("next", backend, (pool, done) => next.begin (pool, done), (result) => next.end (result));
       add_async ("stream", backend, (pool, done) => stream.begin (pool, done), (result) => stream.end (result));
       add_async ("submit", backend, (pool, done) => submitted.begin (pool, done), (result) => submitted.end (result));
