@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -149,11 +150,13 @@ protected:
     ASSERT_NE (pool, nullptr);
     if (!is_local ())
       return;
-    for (auto [name, function] : { std::pair{ "square", tasks::square },
-                                   { "add", tasks::add },
-                                   { "even", tasks::even },
-                                   { "at", tasks::task<tasks::at> },
-                                   { "careless", tasks::careless } })
+    for (auto [name, function] : std::initializer_list<std::pair<const char *, PoolTaskFunc>>{
+             { "square", tasks::square },
+             { "add", tasks::add },
+             { "even", tasks::even },
+             { "at", tasks::task<tasks::at> },
+             { "careless", tasks::careless },
+         })
       ASSERT_TRUE (pool_manager_register (pool.get (), name, function, nullptr, nullptr, error.out ()));
     ASSERT_TRUE (pool_manager_register_bytes (pool.get (), task ("reverse").c_str (), tasks::reverse, nullptr, nullptr, error.out ()));
   }

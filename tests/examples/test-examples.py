@@ -125,9 +125,12 @@ def grep_files_ends_as_grep_does():
 
 @tap.test
 def parse_untrusted_names_those_that_break_the_parser():
-    if not pathlib.Path('/usr/include/linux/landlock.h').exists() and not os.path.exists('/sys/kernel/security/landlock'):
-        raise tap.Skip('Landlock is not known here')
-    out, _ = run(first_command('parse-untrusted.c'))
+    try:
+        out, _ = run(first_command('parse-untrusted.c'))
+    except AssertionError as error:
+        if 'The sandbox "strict" cannot be enforced' in str(error):
+            raise tap.Skip(str(error).splitlines()[-1]) from None
+        raise
     assert out == 'greeting: [hello world]\n', out
 
     names = ['good', 'deep', 'loop', 'laughs', 'undefined', 'latin', 'missing', 'last']
