@@ -3,8 +3,7 @@
  * How large is pi? Points are thrown at a square, and those are counted that lie within a circle: on the CPUs of this machine,
  * or on the ranks of an MPI job. The tasks are functions of this program, which every rank has.
  *
- *   ./monte-carlo
- *   mpirun -n 5 ./monte-carlo mpi
+ *   $ cc -o monte-carlo monte-carlo.c $(pkg-config --cflags --libs libpool-1) -lm && ./monte-carlo && mpirun -n 4 ./monte-carlo mpi
  */
 #include <libpool.h>
 

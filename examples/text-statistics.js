@@ -1,6 +1,7 @@
 #!/usr/bin/gjs -m
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// gjs -m text-statistics.js ../LICENSE
+//
+//   $ gjs -m text-statistics.js ../LICENSE
 
 // Counts the words of files, with results as they come; a file that takes longer than 30 s is given up.
 //
@@ -12,8 +13,16 @@ import GLib from 'gi://GLib';
 import Pool from 'gi://Pool?version=1';
 import System from 'system';
 
+function read(path) {
+    try {
+        return GLib.file_get_contents(path)[1];
+    } catch (error) {
+        throw new Error(`${path}: ${error.message.split(': ').pop()}`);
+    }
+}
+
 export function count(path) {
-    const [, data] = GLib.file_get_contents(path);
+    const data = read(path);
     const counts = new Map();
     for (const [word] of new TextDecoder().decode(data).toLowerCase().matchAll(/[a-z]+/g))
         counts.set(word, (counts.get(word) ?? 0) + 1);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# /usr/bin/python3 text-statistics.py ../LICENSE
+#
+#   $ /usr/bin/python3 text-statistics.py ../LICENSE
 """Counts the words of files, with results as they come; a file that takes longer than 30 s is given up.
 
     text-statistics.py [--check] FILE...
@@ -57,7 +58,7 @@ def main():
     print(f'{sum(total.values()):8}{len(total):10}  in all')
     print('most frequent:', ', '.join(f'{word} {n}' for word, n in total.most_common(3)))
     for error in failures:
-        print('failed:', error)
+        print(f'failed: {error.filename}: {error.strerror}' if isinstance(error, OSError) else f'failed: {error}')
     return 0
 
 

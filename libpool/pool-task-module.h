@@ -37,10 +37,12 @@ typedef struct _PoolTaskModule PoolTaskModule;
  * Since: 1.0
  */
 #define POOL_DEFINE_TASK_MODULE(module)                                                            \
+  G_BEGIN_DECLS                                                                                    \
   G_MODULE_EXPORT extern const guint32 pool_task_module_abi;                                       \
-  G_MODULE_EXPORT const guint32 pool_task_module_abi = POOL_TASK_MODULE_ABI;                       \
   G_MODULE_EXPORT void pool_task_module_register (PoolTaskModule *module);                         \
-  G_MODULE_EXPORT void pool_task_module_register (PoolTaskModule *module)
+  G_END_DECLS                                                                                      \
+  const guint32 pool_task_module_abi = POOL_TASK_MODULE_ABI;                                       \
+  void pool_task_module_register (PoolTaskModule *module)
 
 POOL_AVAILABLE_IN_ALL
 void pool_task_module_add (PoolTaskModule *module, const char *name, const char *description,

@@ -165,7 +165,7 @@ typedef enum
  *
  * It runs in a worker, never in the thread that submitted the call (the `threads` backend: in another
  * thread of the same process). A floating result is taken. Returning %NULL without setting
- * @error fails the call with %POOL_ERROR_ENCODING.
+ * @error fails the call with %POOL_ERROR_ENCODING. An exception of C++ that it lets out ends the worker, as any crash does.
  *
  * Returns: (transfer full) (nullable): the result, or %NULL with @error set
  *

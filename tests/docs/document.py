@@ -2,8 +2,8 @@
 """Does what a document shows: writes its programs to files, runs its commands, compares what they print.
 
 In a ```console block a line that begins with `$ ` is a command, the lines after it are what it prints. A ```c block is the
-file that a `cc` command in the next ```console block compiles, a ```python block the one that a `python3` command there runs, a
-```javascript block the one that a `gjs` command there runs.
+file that a `cc` command in the next ```console block compiles, a ```python block the one that a `python3` command there runs; the
+like is so for the other languages.
 """
 
 import os
@@ -16,6 +16,8 @@ import tempfile
 
 import tap
 
+# of the file that a command is about
+SUFFIXES = {'c++': '.cc', 'cc': '.c', 'gjs': '.js', 'lua5.3': '.lua', 'python3': '.py', 'valac': '.vala'}
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
 
 
@@ -33,10 +35,15 @@ def environment(tmp, build, compiler=None):
             wrapper = directory / name
             wrapper.write_text('#!/bin/sh\nexec ' + shlex.join(command) + ' "$@"\n')
             wrapper.chmod(0o755)
+    vapis = pathlib.Path(tmp, 'share/vala/vapi')
+    vapis.mkdir(parents=True)
+    for path in *build.glob('libpool/libpool-*.vapi'), *build.glob('meson-private/libpool-*.deps'):
+        (vapis / path.name).symlink_to(path)
     return {
         **os.environ,
         'PATH': f'{directory}:{build}/tools:{os.environ["PATH"]}',
         'PKG_CONFIG_PATH': f'{build}/meson-uninstalled',
+        'XDG_DATA_DIRS': f'{tmp}/share:{os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share")}',
         'LC_ALL': 'C.UTF-8',
     }
 
@@ -58,7 +65,7 @@ def run_block(program, block, build, compiler=None):
         env = environment(tmp, build, compiler)
         for command, expected in commands(block):
             words = shlex.split(command)
-            suffix = {'cc': '.c', 'gjs': '.js', 'python3': '.py'}.get(words[0])
+            suffix = SUFFIXES.get(words[0])
             if suffix is not None:
                 name = next(word for word in words if word.endswith(suffix))
                 pathlib.Path(tmp, name).write_text(program, encoding='utf-8')
