@@ -88,8 +88,11 @@ def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least, com
             if needs_zmq in program and not has_zmq():
                 raise tap.Skip('there is no backend zmq')
             run_block(program, block, build, compiler)
-        example.__doc__ = commands(block)[0][0]
+        example.__doc__ = find_run(block) or commands(block)[0][0]
         tap.test(example)
+
+    def find_run(block):
+        return next((run for run, _ in commands(block) if run.startswith(command + ' ')), None)
 
     latest = None
     for this, content in found:
@@ -105,7 +108,6 @@ def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least, com
         for position, (this, content) in enumerate(found):
             if this == kind and is_program(content):
                 assert kinds[position + 1:position + 2] == ['console'], f'a program that no command runs:\n{content}'
-                run = commands(found[position + 1][1])[0][0]
-                assert run.startswith(command + ' '), run
+                assert find_run(found[position + 1][1]) is not None, found[position + 1][1]
 
     return found
