@@ -35,6 +35,7 @@ struct _PoolAsyncResult
 
   GSList *waits; /* PoolWait of wait_async(); the engine's lock */
   _Atomic gboolean notified;
+  gboolean is_unwanted; /* of put(): its item was cleared while it was far away; the engine's lock */
 };
 
 struct _PoolAsyncResultClass

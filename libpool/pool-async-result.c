@@ -616,3 +616,31 @@ pool_async_result_cancel (PoolAsyncResult *self)
   pool_engine_unlock (self->engine);
   return any;
 }
+
+/**
+ * pool_async_result_cancel_queued:
+ * @self: a result
+ *
+ * Cancels what no worker has started of the call or map; what runs goes on, and is not told. What is on another machine is asked
+ * back, and fails with %POOL_ERROR_CANCELLED if nobody has started it there.
+ *
+ * Returns: %TRUE if anything is cancelled now
+ *
+ * Since: 1.0
+ */
+gboolean
+pool_async_result_cancel_queued (PoolAsyncResult *self)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean any = FALSE;
+
+  g_return_val_if_fail (POOL_IS_ASYNC_RESULT (self), FALSE);
+
+  error = g_error_new (POOL_ERROR, POOL_ERROR_CANCELLED, "Task %" G_GUINT64_FORMAT " was cancelled before it was started",
+                       self->job.id);
+  pool_engine_lock (self->engine);
+  if (!pool_job_is_done (&self->job) && !self->engine->orphan && self->engine->backend != NULL)
+    any = pool_engine_cancel_queued_locked (self->engine, &self->job, error);
+  pool_engine_unlock (self->engine);
+  return any;
+}

@@ -34,6 +34,8 @@ GBytes *pool_async_result_get_bytes (PoolAsyncResult *self, double timeout, GErr
 POOL_AVAILABLE_IN_ALL
 gboolean pool_async_result_cancel (PoolAsyncResult *self);
 POOL_AVAILABLE_IN_ALL
+gboolean pool_async_result_cancel_queued (PoolAsyncResult *self);
+POOL_AVAILABLE_IN_ALL
 gboolean pool_async_result_terminate (PoolAsyncResult *self, int signum);
 
 POOL_AVAILABLE_IN_ALL

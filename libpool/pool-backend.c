@@ -213,3 +213,32 @@ pool_backend_get_function_name (PoolBackend *self, guint function)
 
   return found != NULL ? found->name : NULL;
 }
+
+/**
+ * pool_backend_hold: (skip)
+ * @self: a backend that is starting or has started
+ *
+ * Keeps the backend, and all that tasks of its pool need, for a thread that may still be in a task when the program lets go of
+ * the pool. To be called before the thread is made.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_hold (PoolBackend *self)
+{
+  pool_engine_ref (self->engine);
+}
+
+/**
+ * pool_backend_release: (skip)
+ * @self: a backend
+ *
+ * Gives back what pool_backend_hold() kept: the last thing that the thread does, as the backend may go with it.
+ *
+ * Since: 1.0
+ */
+void
+pool_backend_release (PoolBackend *self)
+{
+  pool_engine_unref (self->engine);
+}

@@ -376,4 +376,10 @@ void pool_backend_add_wanted (PoolBackend *self, int n);
 POOL_AVAILABLE_IN_ALL
 const char *pool_backend_get_function_name (PoolBackend *self, guint function);
 
+/* For threads that may outlive the pool. */
+POOL_AVAILABLE_IN_ALL
+void pool_backend_hold (PoolBackend *self);
+POOL_AVAILABLE_IN_ALL
+void pool_backend_release (PoolBackend *self);
+
 G_END_DECLS

@@ -197,21 +197,27 @@ pool_engine_give_up_locked (PoolEngine *self, PoolRecord *record, gint64 item, c
 
 /* --- giving up --- */
 
+/* What a map has not cut into chunks yet. */
+static gboolean
+fail_source (PoolEngine *self, PoolJob *job, const GError *error)
+{
+  if (!job->has_source)
+    return FALSE;
+  pool_engine_fail_record_locked (self, job->source, POOL_RECORD_CANCELLED, error);
+  return TRUE;
+}
+
 /* Gives up what no worker has; what one has is told, and ended if it does not come to its end by itself. */
 gboolean
 pool_engine_cancel_locked (PoolEngine *self, PoolJob *job, const GError *error)
 {
   PoolBackendClass *klass;
-  gboolean any = FALSE, running = FALSE;
+  gboolean any, running = FALSE;
 
   if (self->backend == NULL)
     return FALSE;
   klass = POOL_BACKEND_GET_CLASS (self->backend);
-  if (job->has_source)
-    {
-      any = TRUE;
-      pool_engine_fail_record_locked (self, job->source, POOL_RECORD_CANCELLED, error);
-    }
+  any = fail_source (self, job, error);
   for (guint i = 0; i < self->ledger.size; i++)
     {
       PoolRecord *record = self->ledger.table[i];
@@ -247,7 +253,7 @@ pool_engine_end_unwanted_locked (PoolEngine *self, PoolRecord *record)
 gboolean
 pool_engine_cancel_queued_locked (PoolEngine *self, PoolJob *job, const GError *error)
 {
-  gboolean any = FALSE;
+  gboolean any = fail_source (self, job, error);
 
   for (guint i = 0; i < self->ledger.size; i++)
     {

@@ -126,7 +126,7 @@ pool_engine_wake_locked (PoolEngine *self, PoolJob *job)
     }
 }
 
-/* Makes sure that results will be looked after when nobody waits for them. */
+/* Makes sure that results, and the ends of workers, will be looked after when nobody waits for them. */
 void
 pool_engine_watch_locked (PoolEngine *self)
 {
@@ -136,7 +136,7 @@ pool_engine_watch_locked (PoolEngine *self)
   if (self->watched || self->pump != NULL || self->backend == NULL ||
       self->state == POOL_STATE_JOINED ||
       (self->ledger.n_records == 0 && self->n_alive >= self->n_wanted && self->n_leaving == 0 &&
-       self->n_abandoned == 0))
+       self->n_abandoned == 0 && !self->stopping))
     return;
 
   klass = POOL_BACKEND_GET_CLASS (self->backend);

@@ -303,10 +303,7 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
 {
   PoolLocalBackend *self = POOL_LOCAL_BACKEND (backend);
   PoolRingWorkerWords *words;
-  guint64 progress;
-  gint64 since, now;
   guint32 current;
-  guint started;
 
   *info = (PoolBackendWorker){ 0 };
   if (self->slots == NULL || worker >= self->ring.max_workers)
@@ -314,20 +311,12 @@ pool_local_backend_get_worker (PoolBackend *backend, guint worker, PoolBackendWo
 
   words = &self->ring.words[worker];
   info->done = atomic_load (&words->done);
-  /* the time is written before the progress, so it is never that of an earlier item */
-  progress = atomic_load (&words->progress);
   current = atomic_load (&words->current);
   if (current == 0 || current > self->ring.n_slots ||
       !pool_ring_worker_runs (&self->ring, worker, current - 1))
     return;
   info->handle = self->slots[current - 1].handle;
-  started = pool_progress_current (progress, progress_serial (info->handle));
-  if (started == 0)
-    return;
-  info->item = started - 1;
-  since = atomic_load (&words->since);
-  now = pool_now_ns ();
-  info->since = MIN (since, now) / 1000;
+  pool_ring_words_look (words, progress_serial (info->handle), &info->item, &info->since);
 }
 
 static guint

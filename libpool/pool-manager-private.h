@@ -15,6 +15,7 @@ typedef struct
   GThread *feeder;
   gboolean feeding;
   gboolean fed; /* put_async() was called */
+  guint n_unwanted; /* of the results */
 } PoolManagerQueue;
 
 struct _PoolManager

@@ -256,10 +256,31 @@ is_done (gpointer data)
   return pool_job_is_done (&((PoolAsyncResult *) data)->job);
 }
 
+/* Those that were cleared while they were far away, and have come back. */
+static void
+drop_cleared (PoolManager *self)
+{
+  for (GList *l = self->queue.results.head, *next; l != NULL && self->queue.n_unwanted > 0; l = next)
+    {
+      PoolAsyncResult *result = l->data;
+
+      next = l->next;
+      if (!result->is_unwanted || !is_done (result))
+        continue;
+      self->queue.n_unwanted--;
+      result->is_unwanted = FALSE;
+      if (!g_error_matches (result->error, POOL_ERROR, POOL_ERROR_CANCELLED))
+        continue;
+      g_queue_delete_link (&self->queue.results, l);
+      pool_engine_defer_locked (self->engine, g_object_unref, result);
+    }
+}
+
 /* The link of the next result to take, or NULL: none is ready. */
 static GList *
 next_ready (PoolManager *self)
 {
+  drop_cleared (self);
   if (self->queue.ordered)
     return self->queue.results.head != NULL && is_done (self->queue.results.head->data)
                ? self->queue.results.head
@@ -357,6 +378,7 @@ all_done (gpointer data)
 
   if (self->queue.feeding)
     return FALSE;
+  drop_cleared (self);
   /* the last is the likeliest to be missing */
   for (GList *l = self->queue.results.tail; l != NULL; l = l->prev)
     if (!is_done (l->data))
@@ -441,9 +463,11 @@ pool_manager_get_all (PoolManager *self, GError **error)
  * pool_manager_clear_tasks:
  * @self: a pool
  *
- * Takes everything out of the queue that no worker has started. The results of those items will not come.
+ * Takes everything out of the queue that no worker has started. The results of those items will not come; what runs goes on.
  *
- * Returns: how many items were taken out
+ * Items that are on another machine already are asked back. They come back, and go, if nobody has started them there.
+ *
+ * Returns: how many items were taken out now
  *
  * Since: 1.0
  */
@@ -463,8 +487,14 @@ pool_manager_clear_tasks (PoolManager *self)
       PoolAsyncResult *result = l->data;
 
       next = l->next;
-      if (is_done (result) || !pool_engine_cancel_locked (self->engine, &result->job, error))
+      if (is_done (result) || result->is_unwanted)
         continue;
+      if (!pool_engine_cancel_queued_locked (self->engine, &result->job, error))
+        {
+          result->is_unwanted = TRUE;
+          self->queue.n_unwanted++;
+          continue;
+        }
       g_queue_unlink (&self->queue.results, l);
       g_queue_push_tail_link (&cleared, l);
     }

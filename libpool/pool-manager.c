@@ -192,6 +192,7 @@ pool_manager_close (PoolManager *self, GError **error)
   pool_engine_lock (self->engine);
   started = self->engine->state != POOL_STATE_NEW;
   pool_engine_close (self->engine);
+  pool_engine_watch_locked (self->engine);
   pool_engine_unlock (self->engine);
   if (!started)
     g_set_error_literal (error, POOL_ERROR, POOL_ERROR_NOT_STARTED, "The pool has not been started");
@@ -219,6 +220,7 @@ pool_manager_terminate (PoolManager *self, GError **error)
     return FALSE;
   pool_engine_lock (self->engine);
   pool_engine_terminate (self->engine);
+  pool_engine_watch_locked (self->engine);
   pool_engine_unlock (self->engine);
   return TRUE;
 }

@@ -153,6 +153,22 @@ typedef struct
 
 G_STATIC_ASSERT (sizeof (PoolRingWorkerWords) == 3 * POOL_RING_LINE);
 
+/* The item that a worker's task @serial is in, and since when (monotonic µs); leaves both alone if it is in none. */
+static inline void
+pool_ring_words_look (PoolRingWorkerWords *self, guint32 serial, guint *item, gint64 *since)
+{
+  /* the time is written before the progress, so it is never that of an earlier item */
+  guint started = pool_progress_current (atomic_load (&self->progress), serial);
+  gint64 start, now;
+
+  if (started == 0)
+    return;
+  *item = started - 1;
+  start = atomic_load (&self->since);
+  now = pool_now_ns ();
+  *since = MIN (start, now) / 1000;
+}
+
 typedef struct
 {
   guint32 n_slots;   /* a power of two */
@@ -283,6 +299,9 @@ void pool_ring_wake_all (PoolRing *self);
 POOL_EXPORT
 void pool_ring_stop (PoolRing *self);
 
+/* For a worker whose messages take another way than the ring. */
+typedef void (*PoolRingTellFunc) (guint32 kind, const PoolRingSlot *slot, float number, gpointer data);
+
 /* A worker's side. */
 typedef struct
 {
@@ -300,6 +319,8 @@ typedef struct
   gint64 moved_at;          /* monotonic ns */
   guint32 n_left;           /* tasks until it leaves; G_MAXUINT32: any number */
   int event_fd;
+  PoolRingTellFunc tell;    /* in place of the result ring; or NULL */
+  gpointer tell_data;
 } PoolRingWorker;
 
 POOL_EXPORT

@@ -377,8 +377,14 @@ pool_ring_result_publish (PoolRingWorker *self)
 void
 pool_ring_worker_tell (PoolRingWorker *self, guint32 kind, const PoolRingSlot *slot, float number)
 {
-  PoolRingResult *message = pool_ring_result_reserve (self);
+  PoolRingResult *message;
 
+  if (G_UNLIKELY (self->tell != NULL))
+    {
+      self->tell (kind, slot, number, self->tell_data);
+      return;
+    }
+  message = pool_ring_result_reserve (self);
   message->kind = kind;
   message->handle = slot != NULL ? slot->handle : 0;
   message->slot = slot != NULL ? slot - self->slots : 0;

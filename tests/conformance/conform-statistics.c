@@ -80,38 +80,49 @@ test_counters (Fixture *fixture, gconstpointer data)
   g_object_unref (pool);
 }
 
-/* What was cancelled or terminated counts as failed, also what a map had not cut into chunks yet. */
+/*
+ * What was cancelled or terminated counts as failed, also what a map had not cut into chunks yet. There are calls beside the map: a
+ * backend may take no more than it can start, and then nothing else counts as queued.
+ */
 static void
 test_given_up (Fixture *fixture, gconstpointer data)
 {
+  enum { N_ITEMS = 5000, N_CALLS = 100, N = N_ITEMS + N_CALLS };
   PoolManager *pool = conform_started ();
-  const guint n = 5000;
   g_autoptr (PoolMapResult) map = NULL;
   g_autoptr (PoolApplyResult) queued = NULL;
+  PoolApplyResult *calls[N_CALLS];
   GVariantBuilder builder;
   guint64 cancelled;
 
   conform_await (pool, "n-workers", 2);
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < N_ITEMS; i++)
     g_variant_builder_add (&builder, "d", 0.01);
   map = pool_manager_map_async (pool, "conform.nap", g_variant_builder_end (&builder), 1, NULL, NULL, NULL);
-  g_assert_cmpuint (number (pool, "n-submitted"), ==, n);
+  for (guint i = 0; i < N_CALLS; i++)
+    calls[i] = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.01), NULL, NULL, NULL, NULL);
+  g_assert_cmpuint (number (pool, "n-submitted"), ==, N);
   g_assert_cmpuint (number (pool, "n-queued"), >, 0);
   g_assert_cmpuint (number (pool, "bytes-in-flight"), >, 0);
   pool_async_result_cancel (POOL_ASYNC_RESULT (map));
+  for (guint i = 0; i < N_CALLS; i++)
+    {
+      pool_async_result_cancel (POOL_ASYNC_RESULT (calls[i]));
+      g_object_unref (calls[i]);
+    }
   g_assert_true (pool_async_result_wait (POOL_ASYNC_RESULT (map), 20, NULL, NULL));
   conform_await (pool, "n-pending", 0);
-  g_assert_cmpuint (number (pool, "n-done") + number (pool, "n-failed"), ==, n);
+  g_assert_cmpuint (number (pool, "n-done") + number (pool, "n-failed"), ==, N);
   cancelled = number (pool, "n-cancelled");
-  g_assert_cmpuint (cancelled, >, n / 2);
+  g_assert_cmpuint (cancelled, >, N / 2);
   g_assert_cmpuint (cancelled, ==, number (pool, "n-failed"));
 
   queued = pool_manager_apply_async (pool, "conform.nap", g_variant_new ("(d)", 0.3), NULL, NULL, NULL, NULL);
   g_assert_true (pool_manager_terminate (pool, NULL));
   g_assert_true (pool_manager_join (pool, 20, NULL));
-  g_assert_cmpuint (number (pool, "n-submitted"), ==, n + 1);
-  g_assert_cmpuint (number (pool, "n-done") + number (pool, "n-failed"), ==, n + 1);
+  g_assert_cmpuint (number (pool, "n-submitted"), ==, N + 1);
+  g_assert_cmpuint (number (pool, "n-done") + number (pool, "n-failed"), ==, N + 1);
   g_assert_cmpuint (number (pool, "n-cancelled"), ==, cancelled + 1);
   g_object_unref (pool);
 }

@@ -59,10 +59,12 @@ def commands(block):
     return found
 
 
-def run_block(program, block, build, compiler=None):
-    """Runs the commands of a console block, in a directory of its own."""
+def run_block(program, block, build, compiler=None, links=None):
+    """Runs the commands of a console block, in a directory of its own. links: what is there already, by its name."""
     with tempfile.TemporaryDirectory() as tmp:
         env = environment(tmp, build, compiler)
+        for name, target in (links or {}).items():
+            pathlib.Path(tmp, name).symlink_to(target)
         for command, expected in commands(block):
             words = shlex.split(command)
             suffix = SUFFIXES.get(words[0])
@@ -80,11 +82,11 @@ def has_zmq():
                for folder in os.environ.get('POOL_BACKEND_PATH', '').split(':'))
 
 
-def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least):
+def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least, compiler=None):
     """Tests for a chapter whose programs are blocks of a kind: each is run by the console block after it, with a command.
 
     is_program: is a block of the kind a program, or part of one? needs_zmq: a text in programs that need that backend.
-    at_least: how many there are. Returns the blocks.
+    at_least: how many there are. compiler: of programs in C. Returns the blocks.
     """
     found = blocks(pathlib.Path(path).read_text(encoding='utf-8'))
 
@@ -92,9 +94,12 @@ def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least):
         def example():
             if needs_zmq in program and not has_zmq():
                 raise tap.Skip('there is no backend zmq')
-            run_block(program, block, build)
-        example.__doc__ = commands(block)[0][0]
+            run_block(program, block, build, compiler)
+        example.__doc__ = find_run(block) or commands(block)[0][0]
         tap.test(example)
+
+    def find_run(block):
+        return next((run for run, _ in commands(block) if run.startswith(command + ' ')), None)
 
     latest = None
     for this, content in found:
@@ -110,7 +115,6 @@ def add_chapter(path, build, kind, command, is_program, needs_zmq, at_least):
         for position, (this, content) in enumerate(found):
             if this == kind and is_program(content):
                 assert kinds[position + 1:position + 2] == ['console'], f'a program that no command runs:\n{content}'
-                run = commands(found[position + 1][1])[0][0]
-                assert run.startswith(command + ' '), run
+                assert find_run(found[position + 1][1]) is not None, found[position + 1][1]
 
     return found

@@ -131,8 +131,8 @@ var ResultIterator = class ResultIterator {
         try {
             const {name, callOptions, cancellable, star} = this;
             result = this.isNamed
-                ? this.pool._submitNamed(name, star ? items[0] : items, callOptions, cancellable)
-                : this.pool._submit(name, [star ? STAR_CHUNK : CHUNK, name, items], callOptions, cancellable);
+                ? this.pool._prepareCall(name, star ? items[0] : items)(callOptions, cancellable)
+                : this.pool._submit([star ? STAR_CHUNK : CHUNK, name, items], callOptions, cancellable);
             done = finished(result);
         } catch (error) {
             result = {cancel() {}, error};

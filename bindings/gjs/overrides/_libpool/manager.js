@@ -9,6 +9,7 @@ const {fail, restore} = imports.overrides._libpool.errors;
 const {bytesOf, finished, makeOptions} = imports.overrides._libpool.job;
 const {ResultIterator} = imports.overrides._libpool.iterator;
 const {CALL, CHUNK, ITEM, STAR_CHUNK, START} = imports.overrides._libpool.names;
+const {WorkQueue} = imports.overrides._libpool.queue;
 const {Slices} = imports.overrides._libpool.slices;
 const {fromVariant, toArguments, toVariant} = imports.overrides._libpool.values;
 const native = Pool.native;
@@ -16,7 +17,9 @@ const native = Pool.native;
 var {Job} = imports.overrides._libpool.job;
 
 const HERE = GLib.path_get_dirname(imports.overrides._libpool.encoding.__file__);
-const OWN_OPTIONS = ['module', 'initializer', 'initargs', 'staticArgs', 'startMethod', 'workerCommand'];
+const OWN_OPTIONS = [
+    'module', 'initializer', 'initargs', 'staticArgs', 'startMethod', 'workerCommand', 'target', 'queueSize', 'ordered',
+];
 /** How often join() looks, in milliseconds: nothing tells when the last worker is gone. */
 const JOIN_INTERVAL = 2;
 /** More of them in one message would be a stall where they are encoded. */
@@ -86,12 +89,15 @@ function findInterpreter() {
 
 var Manager = class Manager {
     /**
-     * @param {object} options `module`, `initializer`, `initargs`, `staticArgs`, `workerCommand`, and the properties of
-     *   PoolManager by their names, as `processes` or `maxTasksPerChild`
+     * @param {object} options `module`, `initializer`, `initargs`, `staticArgs`, `workerCommand`; for put() `target`, `queueSize`,
+     *   `ordered`; and the properties of PoolManager by their names, as `processes` or `maxTasksPerChild`
      */
     constructor(options = {}) {
         const given = Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]));
-        const own = {module: null, initializer: null, initargs: [], staticArgs: [], startMethod: 'spawn'};
+        const own = {
+            module: null, initializer: null, initargs: [], staticArgs: [], startMethod: 'spawn',
+            target: null, queueSize: null, ordered: false,
+        };
         const properties = {backend: 'fork', processes: Pool.cpu_count()};
         for (const [name, value] of Object.entries(given)) {
             if (value === undefined)
@@ -104,6 +110,9 @@ var Manager = class Manager {
                 throw fail(Pool.Error.INVALID_ARGUMENT, `There is no option "${name}" of a pool`);
         }
         own.module = checkModule(own.module, properties.backend, own.startMethod);
+        if (own.target !== null)
+            checkName(own.target);
+        this._queue = new WorkQueue(this, own);
 
         this.native = new native.Manager(properties);
         this._isClosing = false;
@@ -151,6 +160,7 @@ var Manager = class Manager {
         this._isClosing = true;
         if (this._nHandingIn === 0)
             this._close();
+        this._queue.update();
     }
 
     _close() {
@@ -164,6 +174,7 @@ var Manager = class Manager {
     terminate() {
         this._isClosing = true;
         this.native.terminate();
+        this._queue.update();
     }
 
     /** @returns {Promise} that all workers are gone, of a pool that was closed or terminated */
@@ -213,14 +224,30 @@ var Manager = class Manager {
         this.native.disconnect(id);
     }
 
-    _submit(name, call, options, cancellable) {
+    _submit(call, options, cancellable) {
         this._begin();
         return this.native.apply_bytes_async(CALL, encodeCall(call), options, cancellable, null);
     }
 
-    _submitNamed(name, args, options, cancellable) {
-        this._begin();
-        return this.native.apply_async(name, toArguments(args), options, cancellable, null);
+    /** A call that is ready to be submitted, by a function of its options and its cancellable. */
+    _prepareCall(name, args) {
+        if (isNamedTask(name)) {
+            const variant = toArguments(args);
+            return (options, cancellable) => {
+                this._begin();
+                return this.native.apply_async(name, variant, options, cancellable, null);
+            };
+        }
+        const bytes = encodeCall([ITEM, name, args]);
+        return (options, cancellable) => {
+            this._begin();
+            return this.native.apply_bytes_async(CALL, bytes, options, cancellable, null);
+        };
+    }
+
+    /** What came of such a call; throws what the task threw. */
+    _readValue(name, result) {
+        return isNamedTask(name) ? fromVariant(result.get(0)) : bytesOf(result)[1];
     }
 
     /**
@@ -238,14 +265,9 @@ var Manager = class Manager {
             this._checkOpen();
             const {cancellable = null} = options;
             const callOptions = makeOptions(options, ['cancellable']);
-            if (isNamedTask(name)) {
-                const result = this._submitNamed(name, args, callOptions, cancellable);
-                results.push(result);
-                return fromVariant((await finished(result)).get(0));
-            }
-            const result = this._submit(name, [ITEM, name, args], callOptions, cancellable);
+            const result = this._prepareCall(name, args)(callOptions, cancellable);
             results.push(result);
-            return bytesOf(await finished(result))[1];
+            return this._readValue(name, await finished(result));
         });
     }
 
@@ -303,7 +325,7 @@ var Manager = class Manager {
                 if (state.isCancelled)
                     break;
                 const chunk = list.slice(start, start + size);
-                const result = this._submit(name, [star ? STAR_CHUNK : CHUNK, name, chunk], callOptions, cancellable);
+                const result = this._submit([star ? STAR_CHUNK : CHUNK, name, chunk], callOptions, cancellable);
                 results.push(result);
                 waits.push(finished(result));
             }
@@ -380,6 +402,62 @@ var Manager = class Manager {
     /** As imapUnordered(); each item is a list of arguments. */
     istarmapUnordered(name, items, options = {}) {
         return new ResultIterator(this, name, items, options, {star: true, ordered: false});
+    }
+
+    /**
+     * Puts an item for the pool's target into the queue, when there is room for it.
+     *
+     * @param {*} item a list of arguments, or the only one
+     * @param {object} options `timeout`: seconds to wait for room; 0: not at all
+     * @returns {Promise} that it was put; or QUEUE_FULL, CLOSED, ENCODING
+     */
+    put(item, options = {}) {
+        return this._queue.put(item, options);
+    }
+
+    /**
+     * Puts items as there is room for them. Once in the life of a pool.
+     *
+     * @param {Iterable|AsyncIterable} items as for put()
+     * @returns {Promise} how many were put, when all are, or the pool was closed
+     */
+    putAsync(items) {
+        return this._queue.putAsync(items);
+    }
+
+    /**
+     * Takes a result: with `ordered` that of the next item, else of any that has ended.
+     *
+     * @param {object} options `timeout`: seconds to wait; 0: not at all
+     * @returns {Promise} the value; or what the task threw, QUEUE_EMPTY, NOTHING_PUT, WORKERS_GONE
+     */
+    get(options = {}) {
+        return this._queue.get(options);
+    }
+
+    /** @returns {Promise} all results of what was put, in that order; or the error of an item, which then is taken alone */
+    getAll() {
+        return this._queue.getAll();
+    }
+
+    /**
+     * Takes results one by one until everything that was put has been taken.
+     *
+     * @param {object} options `settled`: results are objects as Promise.allSettled() gives them
+     * @returns {AsyncIterator} as get()
+     */
+    results(options = {}) {
+        return this._queue.results(options);
+    }
+
+    /** Takes out of the queue what no worker has started; the results of those items do not come. Returns how many they are. */
+    clearTasks() {
+        return this._queue.clear();
+    }
+
+    /** Is any worker alive? The answer is remembered for five seconds. */
+    isAlive() {
+        return this.native.is_alive();
     }
 
     toString() {
