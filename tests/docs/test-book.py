@@ -13,7 +13,7 @@ import tap
 
 ROOT = pathlib.Path(sys.argv[1])
 CHAPTERS = {path.stem: path.read_text(encoding='utf-8') for path in (ROOT / 'docs').glob('*.md')}
-LANGUAGES = 'c', 'python', 'javascript'
+LANGUAGES = 'c', 'python', 'javascript', 'cpp', 'vala'
 PARTS = 'Getting started', 'A complete program', 'When things go wrong', 'Pitfalls'
 
 
