@@ -327,9 +327,9 @@ on_agent_ended (PoolServiceAgent *agent, gpointer user_data)
 }
 
 gboolean
-pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, GError **error)
+pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, guint number, GError **error)
 {
-  PoolServiceAgent *agent = pool_service_agent_new (self, client, fd, n_workers, on_agent_ended, self, error);
+  PoolServiceAgent *agent = pool_service_agent_new (self, client, fd, n_workers, number, on_agent_ended, self, error);
 
   if (agent != NULL)
     g_ptr_array_add (self->agents, agent);
