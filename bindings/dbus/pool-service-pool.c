@@ -9,10 +9,10 @@
 #include "pool-service-queue.h"
 #include "pool-service-settings.h"
 #include "pool-service-value.h"
-#include "pool-service-worker.h"
 #include "pool-service.h"
 
 #include "libpool/pool-enum-types.h"
+#include "libpool/pool-worker-info-private.h"
 
 /* How long workers may take to go that were told to. */
 #define END_SECONDS 10
@@ -139,7 +139,7 @@ on_worker (PoolServicePool *self, const char *signal, PoolWorkerInfo *worker)
 {
   if (self->object.is_exported)
     pool_service_object_emit (self, signal,
-                              g_variant_new ("(@a{sv})", pool_service_worker_describe (worker, g_str_equal (signal, "ProcessUp"))));
+                              g_variant_new ("(@a{sv})", pool_worker_info_describe (worker, g_str_equal (signal, "ProcessUp"))));
   queue_notify (self);
 }
 
@@ -178,7 +178,7 @@ on_timeout (PoolManager *manager, PoolAsyncResult *result, gboolean is_soft, dou
 static void
 on_task_retried (PoolManager *manager, PoolAsyncResult *result, PoolWorkerInfo *worker, PoolServicePool *self)
 {
-  GVariant *described = worker != NULL ? pool_service_worker_describe (worker, TRUE)
+  GVariant *described = worker != NULL ? pool_worker_info_describe (worker, TRUE)
                                        : g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0);
 
   pool_service_object_emit (self, "TaskRetried", g_variant_new ("(o@a{sv})", get_job_path (result), described));
@@ -661,7 +661,7 @@ get_workers (PoolServiceObject *object, PoolServiceCall *call)
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
   for (guint i = 0; i < workers->len; i++)
-    g_variant_builder_add_value (&builder, pool_service_worker_describe (workers->pdata[i], TRUE));
+    g_variant_builder_add_value (&builder, pool_worker_info_describe (workers->pdata[i], TRUE));
   pool_service_call_reply (call, g_variant_new ("(aa{sv})", &builder), NULL);
 }
 

@@ -13,43 +13,11 @@ import time
 
 from gi.repository import Gio
 
+from program import Program
 from servicetest import Bus, POOL, is_alive, main, raises, test, wait_for
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'remote'))
 import zmtp  # noqa: E402
-
-# a program with a pool there, which does what it is told, line by line, and prints what comes of it
-PROGRAM = r'''
-import sys
-import gi
-gi.require_version('Pool', '1')
-from gi.repository import GLib, Pool
-jobs = []
-
-def attempt(function, *arguments):
-    try:
-        return function(*arguments)
-    except GLib.Error as error:
-        return f'{error.domain}:{error.code}: {error.message}'
-
-def ends():
-    """How many tasks ended well; and how those did that did not."""
-    failures = []
-    for job in jobs:
-        failure = attempt(job.get, 60)
-        if isinstance(failure, str):
-            failures.append(failure)
-    n, jobs[:] = len(jobs) - len(failures), []
-    return n, failures
-
-def submit(n, seconds):
-    for _ in range(n):
-        jobs.append(pool.apply_async('debug.sleep', GLib.Variant('(d)', (seconds,)), None, None, None))
-
-print('ready', flush=True)
-for line in sys.stdin:
-    print(repr(eval(line, globals())) if not line.startswith('pool =') else exec(line, globals()), flush=True)
-'''
 
 
 def run(bus, *words, status=0):
@@ -75,46 +43,6 @@ def a_program_has_its_pool_there():
         assert len(os.listdir(f'/proc/{service}/task')) == 1
 
 
-class Program:
-    """It runs while the context lasts; program(text) has it evaluate that."""
-
-    def __init__(self, bus, **properties):
-        self.bus = bus
-        self.properties = properties
-
-    def __enter__(self):
-        # as in C, without the overrides
-        environment = {name: value for name, value in self.bus.environment.items() if name != 'PYTHONPATH'}
-        self.process = subprocess.Popen([sys.executable, '-c', PROGRAM], env=environment, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, bufsize=1)
-        assert self.process.stdout.readline() == 'ready\n'
-        self("pool = Pool.Manager.new('dbus')", 'None')
-        for name, value in self.properties.items():
-            self(f'pool.set_property({name!r}, {value!r})', 'None')
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-    def begin(self, text):
-        self.process.stdin.write(text + '\n')
-
-    def end(self):
-        return self.process.stdout.readline().strip()
-
-    def __call__(self, text, expected=None):
-        self.begin(text)
-        answer = self.end()
-        assert expected in (None, answer), (text, answer)
-        return answer
-
-    def wait_for(self, text, expected):
-        wait_for(f'{text} to be {expected}', lambda: self(text) == expected)
-
-
 def workers_of(service):
     """How many there are below all agents: they are made by a process that each agent has for that."""
     def count(pid, depth):
@@ -124,7 +52,7 @@ def workers_of(service):
 
 @test
 def a_pool_grows_and_shrinks_within_the_limits():
-    with Bus('[Client]\nMaxPools=1\nMaxWorkers=5\n') as bus, Program(bus, processes=2, max_processes=8) as program:
+    with Bus('[Client]\nMaxPools=1\nMaxWorkers=5\n') as bus, Program('dbus', bus.environment, processes=2, max_processes=8) as program:
         program('pool.start()', 'True')
         program.wait_for("pool.props.n_workers", '2')
         program('pool.grow(3)', 'True')
@@ -147,7 +75,7 @@ def a_pool_grows_and_shrinks_within_the_limits():
 def a_client_that_dies_takes_its_workers_with_it():
     with Bus('[User]\nMaxWorkers=3\n') as bus:
         for _ in range(5):
-            with Program(bus, processes=2) as program:
+            with Program('dbus', bus.environment, processes=2) as program:
                 program('pool.start()', 'True')
                 program('pool.grow(1)', 'True')
                 program('submit(20, 60)')
@@ -158,7 +86,7 @@ def a_client_that_dies_takes_its_workers_with_it():
 
 @test
 def tasks_end_with_an_error_when_the_service_dies():
-    with Bus() as bus, Program(bus, processes=2, max_retries=0) as program:
+    with Bus() as bus, Program('dbus', bus.environment, processes=2, max_retries=0) as program:
         program('pool.start()', 'True')
         program('submit(2, 60)')
         program.wait_for("pool.props.n_running", '2')
@@ -171,7 +99,7 @@ def tasks_end_with_an_error_when_the_service_dies():
 
 @test
 def tasks_end_when_there_is_no_service_any_more():
-    with Bus() as bus, Program(bus, processes=2) as program:
+    with Bus() as bus, Program('dbus', bus.environment, processes=2) as program:
         program('pool.start()', 'True')
         program('submit(2, 60)')
         program('submit(20, 0.01)')
@@ -185,7 +113,7 @@ def tasks_end_when_there_is_no_service_any_more():
 
 @test
 def tasks_end_when_there_is_no_bus_any_more():
-    with Bus() as bus, Program(bus, processes=2) as program:
+    with Bus() as bus, Program('dbus', bus.environment, processes=2) as program:
         program('pool.start()', 'True')
         program('submit(2, 60)')
         program.wait_for("pool.props.n_running", '2')
