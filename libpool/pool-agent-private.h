@@ -39,6 +39,7 @@ struct _PoolAgentTransport
 typedef struct
 {
   guint n_workers;
+  guint max_workers;                 /* at a time, with those that are leaving; 0: as many as the pool says */
   guint number;                      /* by which the pool that started it knows it; 0: it came by itself */
   const char *const *worker_command; /* of its workers; NULL: that of task modules */
   gboolean accepts_command;          /* the pool may name one */

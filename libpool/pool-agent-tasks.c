@@ -306,9 +306,10 @@ static void
 add_workers (PoolAgent *self, guint n)
 {
   guint before = get_class (self)->count_workers (self->local), n_down = self->n_down, n_made;
+  guint most = self->settings->max_workers > 0 ? self->settings->max_workers : G_MAXUINT;
 
-  if (self->state == POOL_AGENT_SERVING)
-    get_class (self)->add_workers (self->local, n);
+  if (self->state == POOL_AGENT_SERVING && before < most)
+    get_class (self)->add_workers (self->local, MIN (n, most - before));
   n_made = get_class (self)->count_workers (self->local) + (self->n_down - n_down) - before;
   if (n_made < n)
     pool_agent_say (self, &(PoolWireRecord){ .type = POOL_WIRE_LACKS, .n_items = n - n_made }, NULL, 0, NULL);

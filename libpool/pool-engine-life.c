@@ -116,6 +116,7 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
     {
       pool_engine_lock (self);
       self->backend = NULL;
+      g_clear_pointer (&self->monitor, pool_monitor_unref);
       pool_engine_unlock (self);
       return FALSE;
     }
@@ -128,7 +129,10 @@ pool_engine_start (PoolEngine *self, PoolBackend *backend, GError **error)
   if (started)
     pool_engine_watch_locked (self); /* workers will say that they are up */
   else
-    undo_start_locked (self);
+    {
+      undo_start_locked (self);
+      g_clear_pointer (&self->monitor, pool_monitor_unref);
+    }
   pool_engine_unlock (self);
   return started;
 }

@@ -5,6 +5,7 @@
 #include "pool-dispatcher-private.h"
 #include "pool-function-private.h"
 #include "pool-job-private.h"
+#include "pool-monitor-private.h"
 #include "pool-progress-private.h"
 #include "pool-queue-private.h"
 #include "pool-statistics-private.h"
@@ -37,6 +38,8 @@ typedef struct
   double callback_grace;  /* seconds that callbacks wait for their context to be iterated */
   gboolean interruptible; /* a wait ends when a signal handler has run */
   gboolean leave_dead; /* workers that die are not replaced */
+  gboolean visible;    /* to other programs of the user */
+  char *name;          /* of the backend, for people */
   PoolRemoteConfig remote;
 } PoolEngineSettings;
 
@@ -193,7 +196,8 @@ struct _PoolEngine
   GThread *thread;
   _Atomic gboolean dozing; /* the thread sleeps and does not look for callbacks; no lock */
   int wake_fd;
-  GSource *source, *timer_source; /* without a thread */
+  GSource *source, *timer_source, *monitor_source; /* without a thread */
+  PoolMonitor *monitor; /* NULL: nobody is to look at the pool */
   gboolean timer_fired; /* the pump saw it; only the pump's */
   _Atomic guint activity; /* calls of the program, for the thread to see that somebody is at it; no lock */
 
@@ -256,6 +260,8 @@ void pool_engine_observe_given_up (PoolEngine *self, PoolRecord *record, gint64 
 void pool_engine_observe_task (PoolEngine *self, PoolRecord *record, const char *what);
 void pool_engine_observe_up (PoolEngine *self, PoolWorker *worker);
 void pool_engine_observe_down (PoolEngine *self, PoolWorker *worker, PoolDownReason reason);
+/* tells who asks how the pool is doing; without the lock */
+void pool_engine_answer_monitor (PoolEngine *self, PoolMonitor *monitor);
 /* always */
 void pool_engine_count_failure (PoolEngine *self, PoolRecord *record, const GError *error);
 void pool_engine_start_statistics_locked (PoolEngine *self);

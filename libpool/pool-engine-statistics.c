@@ -3,8 +3,10 @@
 
 #include "pool-engine-private.h"
 
+#include "pool-enum-types.h"
 #include "pool-error.h"
 #include "pool-futex-private.h"
+#include "pool-worker-info-private.h"
 
 #include <unistd.h>
 
@@ -343,4 +345,78 @@ pool_engine_stop_trace (PoolEngine *self, GError **error)
     return pool_trace_stop (trace, error);
   g_set_error_literal (error, POOL_ERROR, POOL_ERROR_STATE, "No trace of this pool is being written");
   return FALSE;
+}
+
+/* --- who looks at the pool from outside --- */
+
+static void
+add (GVariantBuilder *builder, const char *key, GVariant *value)
+{
+  g_variant_builder_add (builder, "{sv}", key, value);
+}
+
+static void
+add_workers_locked (PoolEngine *self, GVariantBuilder *builder)
+{
+  g_autoptr (GPtrArray) workers = pool_engine_get_workers (self);
+  GVariantBuilder described;
+  guint n_running = 0;
+
+  g_variant_builder_init (&described, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < workers->len; i++)
+    {
+      n_running += pool_worker_info_get_current_task (workers->pdata[i]) != 0;
+      g_variant_builder_add_value (&described, pool_worker_info_describe (workers->pdata[i], TRUE));
+    }
+  add (builder, "NRunning", g_variant_new_uint32 (n_running));
+  add (builder, "Workers", g_variant_builder_end (&described));
+}
+
+static char *
+get_program (void)
+{
+  g_autofree char *text = NULL;
+
+  if (g_get_prgname () != NULL)
+    return g_utf8_make_valid (g_get_prgname (), -1);
+  if (!g_file_get_contents ("/proc/self/comm", &text, NULL, NULL))
+    return g_strdup ("");
+  return g_utf8_make_valid (g_strchomp (text), -1);
+}
+
+static GVariant *
+describe_locked (PoolEngine *self)
+{
+  g_autoptr (GEnumClass) states = g_type_class_ref (POOL_TYPE_STATE);
+  g_autofree char *program = get_program ();
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE (POOL_MONITOR_TYPE));
+  add (&builder, "Pid", g_variant_new_int64 (getpid ()));
+  add (&builder, "Program", g_variant_new_string (program));
+  add (&builder, "Backend", g_variant_new_string (self->settings.name != NULL ? self->settings.name : ""));
+  add (&builder, "State", g_variant_new_string (g_enum_get_value (states, self->state)->value_nick));
+  add (&builder, "NWorkers", g_variant_new_uint32 (self->n_alive));
+  add (&builder, "NWanted", g_variant_new_uint32 (self->n_wanted));
+  add (&builder, "NPending", g_variant_new_uint64 (self->ledger.n_records));
+  add (&builder, "NDone", g_variant_new_uint64 (self->counters.n_done));
+  add (&builder, "NFailed", g_variant_new_uint64 (self->counters.n_failed));
+  add (&builder, "NRetried", g_variant_new_uint64 (self->counters.n_retried));
+  add (&builder, "NRestarts", g_variant_new_uint64 (self->counters.n_restarts));
+  add_workers_locked (self, &builder);
+  return g_variant_builder_end (&builder);
+}
+
+void
+pool_engine_answer_monitor (PoolEngine *self, PoolMonitor *monitor)
+{
+  int connection = pool_monitor_accept (monitor);
+  GVariant *value;
+
+  if (connection < 0)
+    return;
+  pool_engine_lock (self);
+  value = describe_locked (self);
+  pool_engine_unlock (self);
+  pool_monitor_send (connection, value);
 }

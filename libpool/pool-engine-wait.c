@@ -478,8 +478,9 @@ static gpointer
 engine_thread (gpointer data)
 {
   PoolEngine *self = data;
+  g_autoptr (PoolMonitor) monitor = NULL;
   guint last_activity = 0;
-  struct pollfd fds[3];
+  struct pollfd fds[4];
   Callbacks callbacks = { .due = -1 };
 
   pool_fork_guard_thread_begin ();
@@ -487,6 +488,9 @@ engine_thread (gpointer data)
   pool_engine_lock (self);
   fds[1] = (struct pollfd){ POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), POLLIN, 0 };
   fds[2] = (struct pollfd){ self->timer_fd, POLLIN, 0 };
+  if (self->monitor != NULL)
+    monitor = pool_monitor_ref (self->monitor);
+  fds[3] = (struct pollfd){ monitor != NULL ? pool_monitor_get_fd (monitor) : -1, POLLIN, 0 };
   pool_engine_unlock (self);
 
   for (;;)
@@ -505,6 +509,8 @@ engine_thread (gpointer data)
         drain_eventfd (self->wake_fd);
       if (fds[2].revents != 0)
         drain_eventfd (self->timer_fd);
+      if (fds[3].revents != 0)
+        pool_engine_answer_monitor (self, monitor);
       if (look_after (self, fds[1].revents != 0, fds[2].revents != 0))
         break;
     }
@@ -529,10 +535,48 @@ timer_ready (gint fd, GIOCondition condition, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+static gboolean
+monitor_ready (gint fd, GIOCondition condition, gpointer user_data)
+{
+  PoolEngine *self = user_data;
+  g_autoptr (PoolMonitor) monitor = NULL;
+
+  pool_engine_lock (self);
+  if (self->monitor != NULL)
+    monitor = pool_monitor_ref (self->monitor);
+  pool_engine_unlock (self);
+  if (monitor != NULL)
+    pool_engine_answer_monitor (self, monitor);
+  return G_SOURCE_CONTINUE;
+}
+
+/* A program whose user wants to see its pools works as well without that. */
+static gboolean
+open_monitor (PoolEngine *self, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+  gboolean is_asked_for = g_strcmp0 (g_getenv (POOL_MONITOR_VARIABLE), "1") == 0;
+
+  if (self->monitor != NULL || !(self->settings.visible || is_asked_for))
+    return TRUE;
+  self->monitor = pool_monitor_new (&reason);
+  if (self->monitor != NULL)
+    return TRUE;
+  if (self->settings.visible)
+    {
+      g_propagate_error (error, g_steal_pointer (&reason));
+      return FALSE;
+    }
+  g_message ("%s", reason->message);
+  return TRUE;
+}
+
 /* Before the start; they stay if that fails. */
 gboolean
 pool_engine_open_fds (PoolEngine *self, GError **error)
 {
+  if (!open_monitor (self, error))
+    return FALSE;
   if (self->wake_fd < 0)
     self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->wake_fd >= 0 && self->timer_fd < 0)
@@ -558,6 +602,26 @@ start_thread (PoolEngine *self, GError **error)
   return FALSE;
 }
 
+static GSource *
+add_source (PoolEngine *self, int fd, GUnixFDSourceFunc func)
+{
+  GSource *source = g_unix_fd_source_new (fd, G_IO_IN);
+
+  /* it may be at work in one thread while another drops the pool */
+  g_source_set_callback (source, (GSourceFunc) (gpointer) func, pool_engine_ref (self), (GDestroyNotify) pool_engine_unref);
+  g_source_attach (source, pool_dispatcher_get_context (self->dispatcher));
+  return source;
+}
+
+static void
+drop_source (GSource *source)
+{
+  if (source == NULL)
+    return;
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
 /* Called with the lock held, after the backend has started. */
 gboolean
 pool_engine_start_thread (PoolEngine *self, GError **error)
@@ -565,16 +629,10 @@ pool_engine_start_thread (PoolEngine *self, GError **error)
   if (self->settings.threads)
     return start_thread (self, error);
 
-  self->source =
-      g_unix_fd_source_new (POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), G_IO_IN);
-  /* it may be at work in one thread while another drops the pool */
-  g_source_set_callback (self->source, (GSourceFunc) (gpointer) source_ready, pool_engine_ref (self),
-                         (GDestroyNotify) pool_engine_unref);
-  g_source_attach (self->source, pool_dispatcher_get_context (self->dispatcher));
-  self->timer_source = g_unix_fd_source_new (self->timer_fd, G_IO_IN);
-  g_source_set_callback (self->timer_source, (GSourceFunc) (gpointer) timer_ready, pool_engine_ref (self),
-                         (GDestroyNotify) pool_engine_unref);
-  g_source_attach (self->timer_source, pool_dispatcher_get_context (self->dispatcher));
+  self->source = add_source (self, POOL_BACKEND_GET_CLASS (self->backend)->get_fd (self->backend), source_ready);
+  self->timer_source = add_source (self, self->timer_fd, timer_ready);
+  if (self->monitor != NULL)
+    self->monitor_source = add_source (self, pool_monitor_get_fd (self->monitor), monitor_ready);
   return TRUE;
 }
 
@@ -585,20 +643,21 @@ pool_engine_stop_thread_locked (PoolEngine *self)
   GThread *thread = g_steal_pointer (&self->thread);
   GSource *source = g_steal_pointer (&self->source);
   GSource *timer_source = g_steal_pointer (&self->timer_source);
+  GSource *monitor_source = g_steal_pointer (&self->monitor_source);
+  g_autoptr (PoolMonitor) monitor = g_steal_pointer (&self->monitor);
 
+  /* a pool that has ended is not shown */
+  if (monitor != NULL)
+    pool_monitor_withdraw (monitor);
   if (thread == NULL && source == NULL)
     return;
   self->n_ending++;
   kick_thread (self);
   pool_engine_unlock (self);
 
-  if (source != NULL)
-    {
-      g_source_destroy (source);
-      g_source_unref (source);
-      g_source_destroy (timer_source);
-      g_source_unref (timer_source);
-    }
+  drop_source (source);
+  drop_source (timer_source);
+  drop_source (monitor_source);
   if (thread == g_thread_self ())
     g_thread_unref (thread); /* a callback in it let go of the pool: it ends by itself */
   else if (thread != NULL)

@@ -97,6 +97,7 @@ clear_settings (PoolEngineSettings *self)
   g_free (self->remote.agent_key_file);
   g_free (self->remote.agent_command);
   g_free (self->remote.bound);
+  g_free (self->name);
   if (self->fork_destroy != NULL)
     self->fork_destroy (config->fork_data);
   if (self->thread_destroy != NULL)
@@ -120,6 +121,7 @@ pool_engine_unref (PoolEngine *self)
     close (self->wake_fd);
   if (self->timer_fd >= 0)
     close (self->timer_fd);
+  g_clear_pointer (&self->monitor, pool_monitor_unref);
   g_queue_clear (&self->leavers);
   pool_engine_clear_lost (self);
   g_ptr_array_set_free_func (self->workers, free_worker);

@@ -49,6 +49,7 @@ enum
   PROP_INTERRUPTIBLE,
   PROP_KEEP_DESCRIPTORS,
   PROP_REPLACE_WORKERS,
+  PROP_VISIBLE,
   N_PROPS
 };
 
@@ -128,6 +129,9 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_REPLACE_WORKERS:
       g_value_set_boolean (value, !settings->leave_dead);
       break;
+    case PROP_VISIBLE:
+      g_value_set_boolean (value, settings->visible);
+      break;
     default:
       break;
     }
@@ -205,6 +209,9 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_REPLACE_WORKERS:
       settings->leave_dead = !g_value_get_boolean (value);
+      break;
+    case PROP_VISIBLE:
+      settings->visible = g_value_get_boolean (value);
       break;
     default:
       return FALSE;
@@ -766,6 +773,16 @@ install_waiting (void)
    * Since: 1.0
    */
   properties[PROP_REPLACE_WORKERS] = g_param_spec_boolean ("replace-workers", NULL, NULL, TRUE, flags);
+
+  /**
+   * PoolManager:visible:
+   *
+   * Whether other programs of the same user can see what the pool does, as `pool top` shows it. The environment variable `POOL_TOP`,
+   * if it is `1`, says so of all pools of a program. It costs nothing while nobody looks.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_VISIBLE] = g_param_spec_boolean ("visible", NULL, NULL, FALSE, flags);
 }
 
 void

@@ -299,6 +299,8 @@ pool_manager_prepare (PoolManager *self, GError **error)
       return FALSE;
     }
   pool_manager_prepare_logs (self);
+  g_free (self->engine->settings.name);
+  self->engine->settings.name = g_strdup (self->backend);
   self->engine->settings.backend.at_most_once = !self->engine->settings.resilient;
   self->engine->settings.backend.remote = &self->engine->settings.remote;
   return pool_manager_check_worker_command (self, error) && prepare_size (self, error) &&

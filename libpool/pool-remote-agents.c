@@ -676,12 +676,12 @@ pool_remote_backend_set_timer (PoolRemoteBackend *self)
   timerfd_settime (self->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-/* One on this machine that has nothing to do need not be asked: its end shows. */
+/* One whose end shows, as on this machine, need not be asked while it has nothing to do. */
 static gboolean
 is_to_answer (const PoolRemoteAgent *agent)
 {
   return agent->session != 0 && (agent->tasks.length > 0 || !agent->is_launched ||
-                                 !pool_remote_backend_launches_here (agent->backend));
+                                 !(agent->backend->agents_are_watched || pool_remote_backend_launches_here (agent->backend)));
 }
 
 /* So many pings may go without an answer. */

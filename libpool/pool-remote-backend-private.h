@@ -121,6 +121,7 @@ struct _PoolRemoteBackend
   gint64 ping_at; /* monotonic µs; 0: nobody is to be asked */
   gint64 give_up_at; /* monotonic µs: the pool ends, and agents had time; 0: it does not */
   gboolean is_stopping;
+  gboolean agents_are_watched;  /* set by open(): the transport tells at once of the end of an agent */
   gboolean agents_have_program; /* set by open(): agents run this very program, and have its functions */
 };
 

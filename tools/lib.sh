@@ -14,8 +14,8 @@ pool_build_packages=(
 )
 # What the tests need on top of it.
 pool_test_packages=(
-  clang dbus file g++ gdb gi-docgen gir1.2-glib-2.0 gjs groff-base iproute2 libclang-rt-14-dev libglib2.0-bin
-  libgtest-dev libmpich-dev libpython3.11-testsuite libsysprof-4-dev lua-lgi lua5.3 make mpich munge mypy
+  clang dbus dbus-broker file g++ gdb gi-docgen gir1.2-glib-2.0 gjs groff-base iproute2 libclang-rt-14-dev
+  libglib2.0-bin libgtest-dev libmpich-dev libpython3.11-testsuite libsysprof-4-dev lua-lgi lua5.3 make mpich munge mypy
   openmpi-bin openssh-client procps python3-billiard python3-cloudpickle python3-dbus python3-gi python3-joblib
   python3-mpi4py python3-numpy python3-pil python3-prometheus-client python3-pytest slurm-wlm spin strace systemd
   valgrind

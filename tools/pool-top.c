@@ -2,16 +2,19 @@
 #include "pool-cli-bus.h"
 #include "pool-cli-json.h"
 #include "pool-cli.h"
+#include "pool-top-local.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-/* pool top: the pools that the user has at the service, and what they do, again and again. */
+/* pool top: the pools that the user has at the service, and those of programs that show them; what they do, again and again. */
 
 typedef struct
 {
-  char *path;
+  char *name; /* a path at the service, or that of a local pool */
   char *backend, *state;
+  char *program; /* NULL: the service */
+  gint64 pid;
   gboolean is_persistent;
   guint n_workers, n_running;
   guint64 n_pending, n_done, n_failed, n_restarts;
@@ -21,10 +24,10 @@ typedef struct
 
 typedef struct
 {
-  GDBusConnection *bus;
+  GDBusConnection *bus; /* NULL: only local pools are looked at */
   char *sort;
   gboolean json;
-  GHashTable *seen; /* path → guint64: tasks that had ended at the last look */
+  GHashTable *seen; /* name → guint64: tasks that had ended at the last look */
   gint64 seen_at;   /* monotonic µs */
 } Top;
 
@@ -35,7 +38,8 @@ free_row (gpointer data)
 {
   Row *row = data;
 
-  g_free (row->path);
+  g_free (row->name);
+  g_free (row->program);
   g_free (row->backend);
   g_free (row->state);
   g_clear_pointer (&row->workers, g_variant_unref);
@@ -44,15 +48,24 @@ free_row (gpointer data)
 
 /* --- looking --- */
 
+typedef struct
+{
+  Top *top;
+  GPtrArray *rows;
+  GHashTable *seen;
+  gint64 now;
+} Look;
+
+/* @workers: aa{sv}, or NULL: a pool that has just gone has none */
 static Row *
-make_row (Top *self, const char *path, GVariant *properties, gint64 now)
+add_row (Look *look, const char *name, GVariant *properties, GVariant *workers)
 {
   Row *row = g_new0 (Row, 1);
-  g_autoptr (GVariant) reply = pool_cli_bus_call (self->bus, path, POOL_CLI_BUS_POOL, "GetWorkers", NULL, NULL, NULL);
-  guint64 *before = g_hash_table_lookup (self->seen, path);
+  Top *self = look->top;
+  guint64 *before = g_hash_table_lookup (self->seen, name);
   guint64 ended;
 
-  row->path = g_strdup (path);
+  row->name = g_strdup (name);
   g_variant_lookup (properties, "Backend", "s", &row->backend);
   g_variant_lookup (properties, "State", "s", &row->state);
   g_variant_lookup (properties, "Persistent", "b", &row->is_persistent);
@@ -62,48 +75,77 @@ make_row (Top *self, const char *path, GVariant *properties, gint64 now)
   g_variant_lookup (properties, "NDone", "t", &row->n_done);
   g_variant_lookup (properties, "NFailed", "t", &row->n_failed);
   g_variant_lookup (properties, "NRestarts", "t", &row->n_restarts);
-  /* a pool that has just gone has none */
-  row->workers = reply != NULL ? g_variant_get_child_value (reply, 0)
-                               : g_variant_ref_sink (g_variant_new_array (G_VARIANT_TYPE_VARDICT, NULL, 0));
+  g_variant_lookup (properties, "Program", "s", &row->program);
+  g_variant_lookup (properties, "Pid", "x", &row->pid);
+  row->workers = workers != NULL ? g_variant_ref (workers)
+                                 : g_variant_ref_sink (g_variant_new_array (G_VARIANT_TYPE_VARDICT, NULL, 0));
   ended = row->n_done + row->n_failed;
-  if (before != NULL && ended >= *before && now > self->seen_at)
-    row->rate = (double) (ended - *before) * G_USEC_PER_SEC / (double) (now - self->seen_at);
+  if (before != NULL && ended >= *before && look->now > self->seen_at)
+    row->rate = (double) (ended - *before) * G_USEC_PER_SEC / (double) (look->now - self->seen_at);
+  g_ptr_array_add (look->rows, row);
+  g_hash_table_insert (look->seen, g_strdup (name), g_memdup2 (&ended, sizeof ended));
   return row;
 }
 
-static GPtrArray *
-look (Top *self, GError **error)
+static void
+add_local (const char *name, GVariant *answer, gpointer user_data)
 {
-  g_autoptr (GVariant) objects = pool_cli_bus_list (self->bus, error);
-  g_autoptr (GPtrArray) rows = NULL;
-  GHashTable *seen;
-  gint64 now = g_get_monotonic_time ();
+  g_autoptr (GVariant) none = g_variant_ref_sink (g_variant_new_parsed ("@a{sv} {}"));
+  g_autoptr (GVariant) workers = answer != NULL ? g_variant_lookup_value (answer, "Workers", G_VARIANT_TYPE ("aa{sv}")) : NULL;
+  Row *row = add_row (user_data, name, answer != NULL ? answer : none, workers);
+
+  /* it is stopped, or in its main loop too rarely */
+  if (row->state == NULL)
+    row->state = g_strdup ("silent");
+  if (row->backend == NULL)
+    row->backend = g_strdup ("");
+  if (row->program == NULL)
+    row->program = g_strdup ("");
+  if (row->pid == 0)
+    row->pid = g_ascii_strtoll (name, NULL, 10);
+}
+
+static gboolean
+add_those_of_service (Look *look, GError **error)
+{
+  g_autoptr (GVariant) objects = pool_cli_bus_list (look->top->bus, error);
   GVariantIter iter;
   GVariant *value;
   const char *path;
 
   if (objects == NULL)
-    return NULL;
-  rows = g_ptr_array_new_with_free_func (free_row);
-  seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    return FALSE;
   g_variant_iter_init (&iter, objects);
   while (g_variant_iter_next (&iter, "{&o@a{sa{sv}}}", &path, &value))
     {
       g_autoptr (GVariant) interfaces = value;
       g_autoptr (GVariant) properties = g_variant_lookup_value (interfaces, POOL_CLI_BUS_POOL, G_VARIANT_TYPE_VARDICT);
-      Row *row;
-      guint64 ended;
+      g_autoptr (GVariant) reply = NULL;
+      g_autoptr (GVariant) workers = NULL;
 
       if (properties == NULL)
         continue;
-      row = make_row (self, path, properties, now);
-      ended = row->n_done + row->n_failed;
-      g_ptr_array_add (rows, row);
-      g_hash_table_insert (seen, g_strdup (path), g_memdup2 (&ended, sizeof ended));
+      reply = pool_cli_bus_call (look->top->bus, path, POOL_CLI_BUS_POOL, "GetWorkers", NULL, NULL, NULL);
+      if (reply != NULL)
+        workers = g_variant_get_child_value (reply, 0);
+      add_row (look, path, properties, workers);
     }
+  return TRUE;
+}
+
+static GPtrArray *
+look (Top *self, GError **error)
+{
+  g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func (free_row);
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  Look look = { self, rows, seen, g_get_monotonic_time () };
+
+  pool_top_local_look (add_local, &look);
+  if (self->bus != NULL && !add_those_of_service (&look, error))
+    return NULL;
   g_hash_table_unref (self->seen);
-  self->seen = seen;
-  self->seen_at = now;
+  self->seen = g_steal_pointer (&seen);
+  self->seen_at = look.now;
   return g_steal_pointer (&rows);
 }
 
@@ -132,7 +174,7 @@ compare_rows (gconstpointer a, gconstpointer b, gpointer user_data)
   Top *self = user_data;
   double one = get_key (first, self->sort), other = get_key (second, self->sort);
 
-  return one != other ? (one < other ? 1 : -1) : strcmp (first->path, second->path);
+  return one != other ? (one < other ? 1 : -1) : strcmp (first->name, second->name);
 }
 
 /* --- showing --- */
@@ -143,7 +185,13 @@ print_json (const Row *row)
   g_autoptr (JsonBuilder) builder = json_builder_begin_object (json_builder_new ());
   g_autofree char *line = NULL;
 
-  pool_cli_json_add_string (builder, "pool", row->path);
+  pool_cli_json_add_string (builder, "pool", row->name);
+  pool_cli_json_add_string (builder, "kind", row->program != NULL ? "local" : "service");
+  if (row->program != NULL)
+    {
+      pool_cli_json_add_string (builder, "program", row->program);
+      json_builder_add_int_value (json_builder_set_member_name (builder, "pid"), row->pid);
+    }
   pool_cli_json_add_string (builder, "backend", row->backend);
   pool_cli_json_add_string (builder, "state", row->state);
   json_builder_add_boolean_value (json_builder_set_member_name (builder, "persistent"), row->is_persistent);
@@ -195,9 +243,10 @@ print_rows (Top *self, GPtrArray *rows)
     {
       const Row *row = rows->pdata[i];
 
-      g_print ("%-18s %-8s %-10s %8u %8u %8" G_GUINT64_FORMAT " %10" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT " %10.1f\n",
-               pool_cli_bus_get_number (row->path), row->backend, row->state, row->n_workers, row->n_running, row->n_pending,
-               row->n_done, row->n_failed, row->rate);
+      g_print ("%-18s %-8s %-10s %8u %8u %8" G_GUINT64_FORMAT " %10" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT " %10.1f%s%s\n",
+               pool_cli_bus_get_number (row->name), row->backend, row->state, row->n_workers, row->n_running, row->n_pending,
+               row->n_done, row->n_failed, row->rate, row->program != NULL ? "  " : "",
+               row->program != NULL ? row->program : "");
       for (gsize j = 0, n = g_variant_n_children (row->workers); j < n; j++)
         {
           g_autoptr (GVariant) worker = g_variant_get_child_value (row->workers, j);
@@ -225,7 +274,7 @@ show (Top *self, gboolean again, GError **error)
 int
 pool_top_main (char **argv)
 {
-  gboolean version = FALSE, system = FALSE, once = FALSE;
+  gboolean version = FALSE, system = FALSE, local = FALSE, once = FALSE;
   double interval = 1;
   Top self = { 0 };
   const GOptionEntry entries[] = {
@@ -234,12 +283,13 @@ pool_top_main (char **argv)
     { "interval", 0, 0, G_OPTION_ARG_DOUBLE, &interval, "Look every so many seconds (default: 1)", "SECONDS" },
     { "sort", 0, 0, G_OPTION_ARG_STRING, &self.sort, "Sort by rate, pending, running, done, failed or workers", "KEY" },
     { "system", 0, 0, G_OPTION_ARG_NONE, &system, "Ask the service of the system bus", NULL },
+    { "local", 0, 0, G_OPTION_ARG_NONE, &local, "Do not ask a service", NULL },
     { NULL },
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
 
-  g_option_context_set_summary (context, "Show the pools that you have at the service, and what they do.");
+  g_option_context_set_summary (context, "Show your pools and what they do: those at the service, and those of programs that show them (POOL_TOP=1).");
   if (!pool_cli_parse (context, entries, argv, &version, &error))
     return pool_cli_usage_error (error);
   if (version)
@@ -250,12 +300,15 @@ pool_top_main (char **argv)
     g_set_error (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "Pools cannot be sorted by “%s”", self.sort);
   else if (!(interval >= 0.01 && interval <= 86400))
     g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "--interval is between 0.01 and 86400 seconds");
+  else if (system && local)
+    g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "--system and --local do not go together");
   if (error != NULL)
     return pool_cli_usage_error (error);
 
   self.seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  self.bus = pool_cli_bus_open (system, &error);
-  while (self.bus != NULL && show (&self, !once, &error) && !once)
+  if (!local)
+    self.bus = pool_cli_bus_open (system, &error);
+  while (error == NULL && show (&self, !once, &error) && !once)
     g_usleep ((gulong) (interval * G_USEC_PER_SEC));
   g_hash_table_unref (self.seen);
   g_clear_object (&self.bus);

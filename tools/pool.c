@@ -68,7 +68,7 @@ static const Command commands[] = {
 #endif
   { "tasks", "list the tasks of the task modules", pool_tasks_main },
 #ifdef HAVE_SERVICE
-  { "top", "show the pools of the service", pool_top_main },
+  { "top", "show your pools", pool_top_main },
   { "wait", "wait for jobs of the service", pool_wait_main },
 #endif
   { "worker", "run tasks of a pool on another machine", run_worker },

@@ -65,21 +65,26 @@ pool_dbus_agent_main (PoolBackend *backend, int argc, char **argv)
                                         .reconnect = transport_reconnect,
                                         .fd = -1,
                                         .name = "the pool" } };
-  int fd, processes, parent, status;
+  gint64 fd, processes, number, parent;
+  int status;
 
-  /* agent FD PROCESSES PARENT, which the service gives */
-  if (argc != 6 || !g_str_equal (argv[2], "agent"))
+  /* agent FD PROCESSES NUMBER PARENT, which the service gives */
+  if (argc != 7 || !g_str_equal (argv[2], "agent"))
     return 2;
-  fd = (int) g_ascii_strtoll (argv[3], NULL, 10);
-  processes = (int) g_ascii_strtoll (argv[4], NULL, 10);
-  parent = (int) g_ascii_strtoll (argv[5], NULL, 10);
-  if (fd < 0 || processes < 1 || processes > 4000)
+  fd = g_ascii_strtoll (argv[3], NULL, 10);
+  processes = g_ascii_strtoll (argv[4], NULL, 10);
+  number = g_ascii_strtoll (argv[5], NULL, 10);
+  parent = g_ascii_strtoll (argv[6], NULL, 10);
+  if (fd < 0 || fd > G_MAXINT || processes < 1 || processes > 4000 || number < 1 || number > G_MAXUINT)
     return 2;
   setlocale (LC_CTYPE, "");
   g_set_prgname ("pool-service agent");
   settings.n_workers = (guint) processes;
-  settings.parent = parent;
-  if (!pool_dbus_stream_init (&self.stream, fd))
+  /* each may have a successor before it has gone; whatever the pool asks for, it gets no more */
+  settings.max_workers = 2 * settings.n_workers;
+  settings.number = (guint) number;
+  settings.parent = (pid_t) parent;
+  if (!pool_dbus_stream_init (&self.stream, (int) fd))
     return 1;
   self.transport.fd = self.stream.epoll_fd;
   self.parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);

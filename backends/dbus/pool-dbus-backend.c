@@ -16,27 +16,33 @@
 #include <unistd.h>
 
 /*
- * A pool whose workers the service on a bus has. It is asked over D-Bus to start an agent, and handed one end of a pair of sockets for
- * it; all that follows goes over those, and none of it through the bus. The connection to the bus stays, for the service to know how
- * long the pool is there, and to ask again if the agent is gone.
+ * A pool whose workers the service on a bus has. It is asked over D-Bus to start agents, and handed one end of a pair of sockets for
+ * each; all that follows goes over those, and none of it through the bus. The connection to the bus stays, for the service to know how
+ * long the pool is there, and to be asked for more agents: when the pool grows, or some are gone.
  */
 
 #define NAME "org.libpool.Service1"
-#define PEER 1
 #define RECEIVE_MAX 256
 #define ASK_MS 60000
-/* So often in a row an agent is asked for that ends without a word. */
-#define TRIES 3
+
+/* The way to an agent; the number of the agent is also that of the peer. */
+typedef struct
+{
+  guint agent;
+  dbus_uint32_t serial; /* of the request for it, while there is no answer; or 0 */
+  gboolean is_closed; /* it is wanted no more, and freed when nobody looks at it */
+  char *how_ended;
+  PoolDbusStream stream;
+} PoolDbusPeer;
 
 typedef struct
 {
   PoolRemoteBackend parent_instance;
 
   DBusConnection *bus;
-  PoolDbusStream stream;
-  gboolean has_stream;
-  guint n_tries;
-  int epoll_fd; /* of the stream that there is, and of the bus */
+  gboolean is_started;
+  GPtrArray *peers; /* PoolDbusPeer, owned */
+  int epoll_fd; /* of the streams that there are, and of the bus */
   GPtrArray *parts;
 } PoolDbusBackend;
 
@@ -84,57 +90,79 @@ take_bus_error (DBusError *reason, GError **error)
   return FALSE;
 }
 
+/* --- the ways to agents --- */
+
+static void
+free_peer (gpointer data)
+{
+  PoolDbusPeer *peer = data;
+
+  pool_dbus_stream_clear (&peer->stream);
+  g_free (peer->how_ended);
+  g_free (peer);
+}
+
+static PoolDbusPeer *
+find_peer (PoolDbusBackend *self, guint agent)
+{
+  for (guint i = 0; i < self->peers->len; i++)
+    {
+      PoolDbusPeer *peer = self->peers->pdata[i];
+
+      if (peer->agent == agent && !peer->is_closed)
+        return peer;
+    }
+  return NULL;
+}
+
 /* Makes the pair of sockets, keeps one, and returns the message that carries the other. */
 static DBusMessage *
-make_request (PoolDbusBackend *self)
+make_request (PoolDbusPeer *peer, guint n_workers, GError **error)
 {
-  dbus_uint32_t n = self->parent_instance.config->processes;
+  dbus_uint32_t n = n_workers, number = peer->agent;
   DBusMessage *message;
   int sockets[2];
   gboolean ok;
 
-  if (self->has_stream)
-    pool_dbus_stream_clear (&self->stream);
-  self->has_stream = FALSE;
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
-    return NULL;
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No sockets for an agent: %s", g_strerror (errno));
+      return NULL;
+    }
   message = dbus_message_new_method_call (NAME, "/org/libpool/Service1", NAME, "StartAgent");
-  ok = message != NULL && dbus_message_append_args (message, DBUS_TYPE_UNIX_FD, &sockets[1], DBUS_TYPE_UINT32, &n, DBUS_TYPE_INVALID);
+  ok = message != NULL && dbus_message_append_args (message, DBUS_TYPE_UNIX_FD, &sockets[1], DBUS_TYPE_UINT32, &n,
+                                                    DBUS_TYPE_UINT32, &number, DBUS_TYPE_INVALID);
   close (sockets[1]);
-  self->has_stream = TRUE;
-  if (pool_dbus_stream_init (&self->stream, sockets[0]) && watch (self, self->stream.epoll_fd) && ok)
+  if (pool_dbus_stream_init (&peer->stream, sockets[0]) && ok)
     return message;
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "An agent cannot be asked for: there is no memory, or no descriptor");
   if (message != NULL)
     dbus_message_unref (message);
   return NULL;
 }
 
 static gboolean
-ask_and_wait (PoolDbusBackend *self, GError **error)
+ask_and_wait (PoolDbusBackend *self, DBusMessage *message, GError **error)
 {
   DBusError reason = DBUS_ERROR_INIT;
-  DBusMessage *message = make_request (self);
-  DBusMessage *reply = message != NULL ? dbus_connection_send_with_reply_and_block (self->bus, message, ASK_MS, &reason) : NULL;
+  DBusMessage *reply = dbus_connection_send_with_reply_and_block (self->bus, message, ASK_MS, &reason);
 
-  if (message != NULL)
-    dbus_message_unref (message);
   if (reply == NULL)
     return take_bus_error (&reason, error);
   dbus_message_unref (reply);
   return TRUE;
 }
 
-/* The agent is gone: another one is asked for, and comes by itself. */
-static void
-ask_again (PoolDbusBackend *self)
+static gboolean
+ask (PoolDbusBackend *self, DBusMessage *message, PoolDbusPeer *peer, GError **error)
 {
-  DBusMessage *message = ++self->n_tries <= TRIES && dbus_connection_get_is_connected (self->bus) ? make_request (self) : NULL;
-
-  if (message == NULL)
-    return;
-  dbus_connection_send (self->bus, message, NULL);
-  dbus_connection_flush (self->bus);
-  dbus_message_unref (message);
+  if (dbus_connection_get_is_connected (self->bus) && dbus_connection_send (self->bus, message, &peer->serial))
+    {
+      dbus_connection_flush (self->bus);
+      return TRUE;
+    }
+  g_set_error_literal (error, POOL_ERROR, POOL_ERROR_BACKEND, "The bus is gone, and with it the service");
+  return FALSE;
 }
 
 /* --- what a remote backend is --- */
@@ -156,10 +184,11 @@ pool_dbus_backend_start (PoolBackend *backend, const PoolBackendConfig *config, 
                    remote->endpoint);
       return FALSE;
     }
-  /* as this side sees it, the agent comes by itself */
-  g_free (remote->launcher);
-  remote->launcher = g_strdup ("none");
-  return POOL_BACKEND_CLASS (pool_dbus_backend_parent_class)->start (backend, config, error);
+  /* there the first agents are asked for, and the answer is waited for, since the start fails if there are none */
+  if (!POOL_BACKEND_CLASS (pool_dbus_backend_parent_class)->start (backend, config, error))
+    return FALSE;
+  cast (backend)->is_started = TRUE;
+  return TRUE;
 }
 
 static gboolean
@@ -183,30 +212,81 @@ pool_dbus_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **
       g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The bus cannot be watched: %s", g_strerror (errno));
       return FALSE;
     }
-  return ask_and_wait (self, error);
-}
-
-static char **
-pool_dbus_backend_get_command (PoolRemoteBackend *remote, guint agent, guint n_workers)
-{
-  /* nobody is started from here */
-  return g_new0 (char *, 1);
+  remote->agents_are_watched = TRUE;
+  return TRUE;
 }
 
 static gboolean
-pool_dbus_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *message)
+pool_dbus_backend_start_agent (PoolRemoteBackend *remote, guint agent, guint n_workers, GError **error)
 {
   PoolDbusBackend *self = cast (remote);
+  PoolDbusPeer *peer = g_new0 (PoolDbusPeer, 1);
+  DBusMessage *message;
+  gboolean ok;
 
-  return self->has_stream && pool_dbus_stream_send (&self->stream, message);
+  peer->agent = agent;
+  message = make_request (peer, n_workers, error);
+  ok = message != NULL && (self->is_started ? ask (self, message, peer, error) : ask_and_wait (self, message, error));
+  if (message != NULL)
+    dbus_message_unref (message);
+  if (ok && watch (self, peer->stream.epoll_fd))
+    {
+      g_ptr_array_add (self->peers, peer);
+      return TRUE;
+    }
+  if (ok)
+    g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "An agent cannot be watched: %s", g_strerror (errno));
+  free_peer (peer);
+  return FALSE;
+}
+
+/* One that has lost its pool ends. It may be what is received from just now. */
+static void
+close_peer (PoolRemoteBackend *remote, guint agent)
+{
+  PoolDbusPeer *peer = find_peer (cast (remote), agent);
+
+  if (peer != NULL)
+    peer->is_closed = TRUE;
 }
 
 static void
-pool_dbus_backend_forget (PoolRemoteBackend *remote, guint peer)
+free_closed (PoolDbusBackend *self)
 {
+  for (guint i = self->peers->len; i > 0; i--)
+    if (((PoolDbusPeer *) self->peers->pdata[i - 1])->is_closed)
+      g_ptr_array_remove_index_fast (self->peers, i - 1);
 }
 
-/* What the service says after the start: an agent that it could not start again. */
+static gboolean
+pool_dbus_backend_send (PoolRemoteBackend *remote, guint agent, PoolWireWriter *message)
+{
+  PoolDbusPeer *peer = find_peer (cast (remote), agent);
+
+  return peer != NULL && pool_dbus_stream_send (&peer->stream, message);
+}
+
+static void
+note_refusal (PoolDbusBackend *self, DBusMessage *message)
+{
+  DBusError reason = DBUS_ERROR_INIT;
+  g_autoptr (GError) error = NULL;
+
+  dbus_set_error_from_message (&reason, message);
+  take_bus_error (&reason, &error);
+  for (guint i = 0; i < self->peers->len; i++)
+    {
+      PoolDbusPeer *peer = self->peers->pdata[i];
+
+      if (peer->serial == 0 || peer->serial != dbus_message_get_reply_serial (message))
+        continue;
+      peer->serial = 0;
+      peer->stream.is_broken = TRUE;
+      peer->how_ended = g_strdup (error->message);
+    }
+}
+
+/* What the service says after the start: agents that it could not start. */
 static void
 read_bus (PoolDbusBackend *self)
 {
@@ -216,28 +296,35 @@ read_bus (PoolDbusBackend *self)
   while ((message = dbus_connection_pop_message (self->bus)) != NULL)
     {
       if (dbus_message_get_type (message) == DBUS_MESSAGE_TYPE_ERROR)
-        g_debug ("no agent: %s", dbus_message_get_error_name (message));
+        note_refusal (self, message);
       dbus_message_unref (message);
     }
 }
 
-static void
-lose_agents (PoolDbusBackend *self)
+static gboolean
+receive_from (PoolDbusBackend *self, PoolDbusPeer *peer)
 {
   PoolRemoteBackend *remote = &self->parent_instance;
+  gboolean any = FALSE;
 
-  for (guint i = 0; i < remote->agents->len; i++)
+  pool_dbus_stream_flush (&peer->stream);
+  for (guint i = 0; i < RECEIVE_MAX && !peer->is_closed && pool_dbus_stream_receive (&peer->stream, self->parts); i++)
     {
-      PoolRemoteAgent *agent = remote->agents->pdata[i];
-
-      if (agent != NULL && agent->peer != 0)
-        agent->is_unreachable = TRUE;
+      any = TRUE;
+      peer->serial = 0;
+      pool_remote_backend_take_message (remote, peer->agent, (GBytes *const *) self->parts->pdata, self->parts->len);
     }
-  pool_remote_backend_wake (remote);
-  pool_dbus_stream_clear (&self->stream);
-  self->has_stream = FALSE;
-  if (!remote->is_stopping)
-    ask_again (self);
+  g_ptr_array_set_size (self->parts, 0);
+  if (peer->stream.is_broken && !any && !peer->is_closed)
+    {
+      guint agent = peer->agent;
+      g_autofree char *how = peer->how_ended != NULL ? g_strdup (peer->how_ended) : g_strdup ("the service has ended it, or is gone");
+
+      peer->is_closed = TRUE;
+      pool_remote_backend_agent_ended (remote, agent, how);
+      any = TRUE;
+    }
+  return any;
 }
 
 static gboolean
@@ -246,20 +333,14 @@ pool_dbus_backend_receive (PoolRemoteBackend *remote)
   PoolDbusBackend *self = cast (remote);
   gboolean any = FALSE;
 
-  if (self->bus != NULL)
-    read_bus (self);
-  if (!self->has_stream)
+  if (self->bus == NULL)
     return FALSE;
-  pool_dbus_stream_flush (&self->stream);
-  for (guint i = 0; i < RECEIVE_MAX && pool_dbus_stream_receive (&self->stream, self->parts); i++)
-    {
-      any = TRUE;
-      self->n_tries = 0;
-      pool_remote_backend_take_message (remote, PEER, (GBytes *const *) self->parts->pdata, self->parts->len);
-    }
-  g_ptr_array_set_size (self->parts, 0);
-  if (self->stream.is_broken && !any)
-    lose_agents (self);
+  read_bus (self);
+  /* more of them may be asked for meanwhile; none is freed */
+  for (guint i = 0; i < self->peers->len; i++)
+    if (!((PoolDbusPeer *) self->peers->pdata[i])->is_closed)
+      any |= receive_from (self, self->peers->pdata[i]);
+  free_closed (self);
   return any;
 }
 
@@ -268,7 +349,17 @@ pool_dbus_backend_has_message (PoolRemoteBackend *remote)
 {
   PoolDbusBackend *self = cast (remote);
 
-  return self->has_stream && pool_dbus_stream_has_message (&self->stream);
+  /* who sends on the bus may have taken in something from it */
+  if (self->bus != NULL && dbus_connection_get_dispatch_status (self->bus) == DBUS_DISPATCH_DATA_REMAINS)
+    return TRUE;
+  for (guint i = 0; i < self->peers->len; i++)
+    {
+      PoolDbusPeer *peer = self->peers->pdata[i];
+
+      if (!peer->is_closed && pool_dbus_stream_has_message (&peer->stream))
+        return TRUE;
+    }
+  return FALSE;
 }
 
 static void
@@ -276,9 +367,7 @@ pool_dbus_backend_close (PoolRemoteBackend *remote)
 {
   PoolDbusBackend *self = cast (remote);
 
-  if (self->has_stream)
-    pool_dbus_stream_clear (&self->stream);
-  self->has_stream = FALSE;
+  g_ptr_array_set_size (self->peers, 0);
   if (self->bus != NULL)
     {
       dbus_connection_close (self->bus);
@@ -294,6 +383,7 @@ pool_dbus_backend_finalize (GObject *object)
 {
   pool_dbus_backend_close (POOL_REMOTE_BACKEND (object));
   g_ptr_array_unref (cast (object)->parts);
+  g_ptr_array_unref (cast (object)->peers);
   G_OBJECT_CLASS (pool_dbus_backend_parent_class)->finalize (object);
 }
 
@@ -304,9 +394,10 @@ pool_dbus_backend_class_init (PoolDbusBackendClass *klass)
   POOL_BACKEND_CLASS (klass)->worker_main = pool_dbus_agent_main;
   G_OBJECT_CLASS (klass)->finalize = pool_dbus_backend_finalize;
   klass->open = pool_dbus_backend_open;
-  klass->get_command = pool_dbus_backend_get_command;
+  klass->start_agent = pool_dbus_backend_start_agent;
+  klass->end_agent = close_peer;
   klass->send = pool_dbus_backend_send;
-  klass->forget = pool_dbus_backend_forget;
+  klass->forget = close_peer;
   klass->receive = pool_dbus_backend_receive;
   klass->has_message = pool_dbus_backend_has_message;
   klass->close = pool_dbus_backend_close;
@@ -316,6 +407,7 @@ static void
 pool_dbus_backend_init (PoolDbusBackend *self)
 {
   self->epoll_fd = -1;
+  self->peers = g_ptr_array_new_with_free_func (free_peer);
   self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
 }
 

@@ -22,6 +22,7 @@ struct _PoolServiceAgent
   PoolServiceClient *client;
   PoolServiceAccount *account;
   guint n_workers;
+  guint number; /* by which its pool knows it */
   int pidfd;
   guint watch; /* 0: it has ended */
   void (*ended) (PoolServiceAgent *self, gpointer user_data);
@@ -63,10 +64,11 @@ static gboolean
 spawn (PoolServiceAgent *self, int fd, GError **error)
 {
   g_autofree char *program = pool_copy_find_worker_program ();
-  g_autofree char *number = g_strdup_printf ("%d", AGENT_FD);
+  g_autofree char *handle = g_strdup_printf ("%d", AGENT_FD);
   g_autofree char *processes = g_strdup_printf ("%u", self->n_workers);
+  g_autofree char *number = g_strdup_printf ("%u", self->number);
   g_autofree char *parent = g_strdup_printf ("%d", (int) getpid ());
-  const char *const argv[] = { program, "dbus", "agent", number, processes, parent, NULL };
+  const char *const argv[] = { program, "dbus", "agent", handle, processes, number, parent, NULL };
   const int target = AGENT_FD;
   g_autoptr (GError) reason = NULL;
   GPid pid;
@@ -84,8 +86,25 @@ spawn (PoolServiceAgent *self, int fd, GError **error)
   return FALSE;
 }
 
+/* All agents of a client are those of one pool. */
+static gboolean
+charge (PoolServiceClient *client, guint n_workers, GError **error)
+{
+  guint n_pools = client->n_agents == 0 ? 1 : 0;
+
+  if (!pool_service_account_charge (client->account, POOL_SERVICE_POOLS, n_pools, error))
+    return FALSE;
+  if (!pool_service_account_charge (client->account, POOL_SERVICE_WORKERS, n_workers, error))
+    {
+      pool_service_account_give_back (client->account, POOL_SERVICE_POOLS, n_pools);
+      return FALSE;
+    }
+  client->n_agents++;
+  return TRUE;
+}
+
 PoolServiceAgent *
-pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers,
+pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers, guint number,
                         void (*ended) (PoolServiceAgent *self, gpointer user_data), gpointer user_data, GError **error)
 {
   PoolServiceAgent *self;
@@ -95,19 +114,20 @@ pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd,
       g_set_error (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "A pool has 1 to 4000 workers, not %u", n_workers);
       return NULL;
     }
-  if (!is_socket (fd, error) || !pool_service_account_charge (client->account, POOL_SERVICE_POOLS, 1, error))
-    return NULL;
-  if (!pool_service_account_charge (client->account, POOL_SERVICE_WORKERS, n_workers, error))
+  if (number < 1)
     {
-      pool_service_account_give_back (client->account, POOL_SERVICE_POOLS, 1);
+      g_set_error_literal (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "The agents of a pool are numbered from 1");
       return NULL;
     }
+  if (!is_socket (fd, error) || !charge (client, n_workers, error))
+    return NULL;
   self = g_new0 (PoolServiceAgent, 1);
   self->service = service;
   self->pidfd = -1;
   self->client = pool_service_client_ref (client);
   self->account = pool_service_account_ref (client->account);
   self->n_workers = n_workers;
+  self->number = number;
   self->ended = ended;
   self->user_data = user_data;
   pool_service_hold (service);
@@ -136,7 +156,7 @@ pool_service_agent_free (PoolServiceAgent *self)
   g_clear_handle_id (&self->watch, g_source_remove);
   if (self->pidfd >= 0)
     close (self->pidfd);
-  pool_service_account_give_back (self->account, POOL_SERVICE_POOLS, 1);
+  pool_service_account_give_back (self->account, POOL_SERVICE_POOLS, --self->client->n_agents == 0 ? 1 : 0);
   pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, self->n_workers);
   pool_service_account_unref (self->account);
   pool_service_client_unref (self->client);

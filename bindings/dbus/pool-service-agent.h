@@ -5,11 +5,11 @@
 
 G_BEGIN_DECLS
 
-/* A process that has the workers of a client's own pool; it counts as a pool of the client. */
+/* A process that has workers of a client's own pool; all of a client's together count as a pool. */
 typedef struct _PoolServiceAgent PoolServiceAgent;
 
 /* @ended: called when the process has ended; it is to free it */
-PoolServiceAgent *pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers,
+PoolServiceAgent *pool_service_agent_new (PoolService *service, PoolServiceClient *client, int fd, guint n_workers, guint number,
                                           void (*ended) (PoolServiceAgent *self, gpointer user_data), gpointer user_data,
                                           GError **error);
 /* Its end is told by @ended, as any. */

@@ -14,6 +14,7 @@ typedef struct
   guint32 uid;
   gboolean gone;
   PoolServiceAccount *account;
+  guint n_agents; /* of its own pool */
 } PoolServiceClient;
 
 PoolServiceClient *pool_service_client_new (const char *name, guint32 uid, const guint64 *limits, PoolServiceAccount *user);

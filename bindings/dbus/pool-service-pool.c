@@ -9,10 +9,10 @@
 #include "pool-service-queue.h"
 #include "pool-service-settings.h"
 #include "pool-service-value.h"
-#include "pool-service-worker.h"
 #include "pool-service.h"
 
 #include "libpool/pool-enum-types.h"
+#include "libpool/pool-worker-info-private.h"
 
 /* How long workers may take to go that were told to. */
 #define END_SECONDS 10
@@ -29,6 +29,8 @@ struct _PoolServicePool
   PoolServiceAccount *account; /* of its client, or of its user if it is persistent */
   guint64 n_charged;           /* workers */
   gboolean is_started, is_ending, is_abandoned;
+  gboolean is_kept;   /* the store has it */
+  gboolean is_closed; /* it was when the service died, and its jobs are there again */
   guint end_timer, notify_idle;
   GHashTable *calls; /* Call: whoever waits for its reply may leave */
   PoolServiceQueue *queue;
@@ -139,7 +141,7 @@ on_worker (PoolServicePool *self, const char *signal, PoolWorkerInfo *worker)
 {
   if (self->object.is_exported)
     pool_service_object_emit (self, signal,
-                              g_variant_new ("(@a{sv})", pool_service_worker_describe (worker, g_str_equal (signal, "ProcessUp"))));
+                              g_variant_new ("(@a{sv})", pool_worker_info_describe (worker, g_str_equal (signal, "ProcessUp"))));
   queue_notify (self);
 }
 
@@ -178,7 +180,7 @@ on_timeout (PoolManager *manager, PoolAsyncResult *result, gboolean is_soft, dou
 static void
 on_task_retried (PoolManager *manager, PoolAsyncResult *result, PoolWorkerInfo *worker, PoolServicePool *self)
 {
-  GVariant *described = worker != NULL ? pool_service_worker_describe (worker, TRUE)
+  GVariant *described = worker != NULL ? pool_worker_info_describe (worker, TRUE)
                                        : g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0);
 
   pool_service_object_emit (self, "TaskRetried", g_variant_new ("(o@a{sv})", get_job_path (result), described));
@@ -271,9 +273,41 @@ keep (PoolServicePool *self, GError **error)
   const PoolServiceStoredPool stored = { self->object.id, self->object.uid, self->backend, self->options, self->created_at };
 
   if (store != NULL)
-    return pool_service_store_add_pool (store, &stored, error);
+    return self->is_kept = pool_service_store_add_pool (store, &stored, error);
   g_set_error_literal (error, POOL_SERVICE_ERROR, POOL_SERVICE_ERROR_STORE, "This service keeps nothing");
   return FALSE;
+}
+
+static void
+note_outcome (const GError *error, gpointer user_data)
+{
+  if (error != NULL)
+    g_propagate_error (user_data, g_error_copy (error));
+}
+
+/* Of what is to end nothing may be there again after the service was killed, but its jobs that are to be done. */
+static gboolean
+keep_closed (PoolServicePool *self, GError **error)
+{
+  PoolServiceStore *store = pool_service_get_store (self->object.service);
+  GError *failure = NULL;
+
+  if (!self->is_kept)
+    return TRUE;
+  if (!pool_service_store_close_pool (store, self->object.id, error))
+    return FALSE;
+  pool_service_store_when_committed (store, note_outcome, &failure);
+  pool_service_store_flush (store);
+  if (failure != NULL)
+    g_propagate_error (error, failure);
+  return failure == NULL;
+}
+
+static void
+forget (PoolServicePool *self)
+{
+  if (self->is_kept && pool_service_store_remove_pool (pool_service_get_store (self->object.service), self->object.id, NULL))
+    self->is_kept = FALSE;
 }
 
 PoolServicePool *
@@ -319,7 +353,8 @@ pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer user_da
   /* what was accepted once, and is not any more, is told to who uses it */
   if (!apply_options (self, NULL))
     g_debug ("The options of pool %" G_GUINT64_FORMAT " are not accepted any more", stored->id);
-  self->is_persistent = TRUE;
+  self->is_persistent = self->is_kept = TRUE;
+  self->is_closed = stored->is_closed;
   self->account = pool_service_account_ref (pool_service_get_user (service, stored->uid));
   self->n_charged = pool_service_settings_count_workers (self->manager);
   pool_service_account_force (self->account, POOL_SERVICE_POOLS, 1);
@@ -328,6 +363,17 @@ pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer user_da
   pool_service_export (service, self);
   pool_service_object_unref (self);
   return TRUE;
+}
+
+void
+pool_service_pool_resume (PoolServicePool *self)
+{
+  if (!self->is_closed)
+    return;
+  if (self->is_started && !pool_manager_close (self->manager, NULL))
+    g_debug ("A pool could not be closed");
+  self->is_ending = TRUE;
+  queue_notify (self);
 }
 
 gboolean
@@ -379,8 +425,7 @@ end (PoolServicePool *self)
   g_clear_handle_id (&self->end_timer, g_source_remove);
   g_clear_pointer (&self->queue, pool_service_queue_free);
   give_back (self);
-  if (self->is_persistent && pool_service_get_store (service) != NULL)
-    pool_service_store_remove_pool (pool_service_get_store (service), self->object.id, NULL);
+  forget (self);
   if (!self->is_persistent)
     pool_service_release (service);
   pool_service_unexport (service, self);
@@ -413,6 +458,7 @@ terminate (PoolServicePool *self)
       end (self);
       return;
     }
+  forget (self);
   if (!pool_manager_terminate (self->manager, NULL))
     g_debug ("A pool could not be terminated");
   self->is_ending = TRUE;
@@ -592,7 +638,7 @@ close_pool (PoolServiceObject *object, PoolServiceCall *call)
 {
   PoolServicePool *self = (PoolServicePool *) object;
   GError *error = NULL;
-  gboolean ok = !self->is_started || pool_manager_close (self->manager, &error);
+  gboolean ok = keep_closed (self, &error) && (!self->is_started || pool_manager_close (self->manager, &error));
 
   reply_ok (call, ok, error);
   self->is_ending = self->is_ending || ok;
@@ -602,8 +648,13 @@ close_pool (PoolServiceObject *object, PoolServiceCall *call)
 static void
 terminate_pool (PoolServiceObject *object, PoolServiceCall *call)
 {
-  pool_service_call_reply (call, NULL, NULL);
+  PoolServiceStore *store = pool_service_get_store (object->service);
+
   terminate ((PoolServicePool *) object);
+  /* once that was answered it is not there again, whatever becomes of the service */
+  if (store != NULL)
+    pool_service_store_flush (store);
+  pool_service_call_reply (call, NULL, NULL);
 }
 
 static void
@@ -661,7 +712,7 @@ get_workers (PoolServiceObject *object, PoolServiceCall *call)
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
   for (guint i = 0; i < workers->len; i++)
-    g_variant_builder_add_value (&builder, pool_service_worker_describe (workers->pdata[i], TRUE));
+    g_variant_builder_add_value (&builder, pool_worker_info_describe (workers->pdata[i], TRUE));
   pool_service_call_reply (call, g_variant_new ("(aa{sv})", &builder), NULL);
 }
 

@@ -14,6 +14,8 @@ typedef struct _PoolServicePool PoolServicePool;
 PoolServicePool *pool_service_pool_new (PoolService *service, PoolServiceClient *client, const char *backend,
                                         GVariant *options, GUnixFDList *fds, GError **error);
 /* For pool_service_store_each_pool(), with the service. */
+/* To be called when its jobs have been restored, too: one that was closed ends with them. */
+void pool_service_pool_resume (PoolServicePool *self);
 gboolean pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer service, GError **error);
 gboolean pool_service_pool_is (PoolServiceObject *object);
 

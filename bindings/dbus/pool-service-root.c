@@ -77,13 +77,13 @@ start_agent (PoolServiceObject *self, PoolServiceCall *call)
 {
   GError *error = NULL;
   gint32 handle;
-  guint n;
+  guint n, number;
   int fd = -1;
 
-  g_variant_get (call->args, "(hu)", &handle, &n);
+  g_variant_get (call->args, "(huu)", &handle, &n, &number);
   if (call->fds != NULL)
     fd = g_unix_fd_list_get (call->fds, handle, &error);
-  if (fd >= 0 && pool_service_start_agent (self->service, call->client, fd, n, &error))
+  if (fd >= 0 && pool_service_start_agent (self->service, call->client, fd, n, number, &error))
     pool_service_call_reply (call, NULL, NULL);
   else
     pool_service_call_take_error (call, error != NULL ? error : g_error_new_literal (POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT,

@@ -16,7 +16,7 @@
 
 /* Values are as they travel: data, zero, type; failures, too. */
 
-#define VERSION 1
+#define VERSION 2
 
 enum
 {
@@ -24,6 +24,7 @@ enum
   COMMIT,
   ROLLBACK,
   ADD_POOL,
+  CLOSE_POOL,
   REMOVE_POOL,
   LIST_POOLS,
   ADD_JOB,
@@ -40,8 +41,9 @@ static const char *const statements[N_STATEMENTS] = {
   [COMMIT] = "COMMIT",
   [ROLLBACK] = "ROLLBACK",
   [ADD_POOL] = "INSERT INTO pools (id, uid, backend, options, created_at) VALUES (?, ?, ?, ?, ?)",
+  [CLOSE_POOL] = "UPDATE pools SET is_closed = 1 WHERE id = ?",
   [REMOVE_POOL] = "DELETE FROM pools WHERE id = ?",
-  [LIST_POOLS] = "SELECT id, uid, backend, options, created_at FROM pools ORDER BY id",
+  [LIST_POOLS] = "SELECT id, uid, backend, options, created_at, is_closed FROM pools ORDER BY id",
   [ADD_JOB] = "INSERT INTO jobs (id, uid, pool, kind, task, args, options, submitted_at, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
   [BEGIN_JOB] = "UPDATE jobs SET runs = ? WHERE id = ?",
   [END_JOB] = "UPDATE jobs SET ended_at = ?, value = ?, failure = ?, args = NULL WHERE id = ? AND ended_at IS NULL",
@@ -52,7 +54,8 @@ static const char *const statements[N_STATEMENTS] = {
 
 static const char schema[] = "CREATE TABLE IF NOT EXISTS pools ("
                              "  id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, backend TEXT NOT NULL,"
-                             "  options BLOB NOT NULL, created_at INTEGER NOT NULL) STRICT;"
+                             "  options BLOB NOT NULL, created_at INTEGER NOT NULL,"
+                             "  is_closed INTEGER NOT NULL DEFAULT 0) STRICT;"
                              "CREATE TABLE IF NOT EXISTS jobs ("
                              "  id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, pool INTEGER NOT NULL, kind INTEGER NOT NULL,"
                              "  task TEXT NOT NULL, args BLOB, options BLOB NOT NULL, submitted_at INTEGER NOT NULL,"
@@ -66,7 +69,8 @@ typedef struct
 
 struct _PoolServiceStore
 {
-  sqlite3 *db;
+  char *path;
+  sqlite3 *db; /* NULL: there is nothing in it, and it has not been made */
   sqlite3_stmt *prepared[N_STATEMENTS];
   int lock_fd;
   gboolean in_transaction;
@@ -107,9 +111,14 @@ lock (PoolServiceStore *self, const char *path, double patience, GError **error)
   return FALSE;
 }
 
+/* From 1 to 2 pools came to be closed. */
+static const char upgrade[] = "BEGIN; ALTER TABLE pools ADD COLUMN is_closed INTEGER NOT NULL DEFAULT 0;"
+                              "PRAGMA user_version = " G_STRINGIFY (VERSION) "; COMMIT;";
+
 static gboolean
 check_version (PoolServiceStore *self, GError **error)
 {
+  static const char make[] = "PRAGMA user_version = " G_STRINGIFY (VERSION);
   sqlite3_stmt *statement = NULL;
   int version = -1;
 
@@ -117,8 +126,8 @@ check_version (PoolServiceStore *self, GError **error)
       sqlite3_step (statement) == SQLITE_ROW)
     version = sqlite3_column_int (statement, 0);
   sqlite3_finalize (statement);
-  if (version == 0)
-    version = sqlite3_exec (self->db, "PRAGMA user_version = " G_STRINGIFY (VERSION), NULL, NULL, NULL) == SQLITE_OK ? VERSION : -1;
+  if (version == 0 || version == 1)
+    version = sqlite3_exec (self->db, version == 0 ? make : upgrade, NULL, NULL, NULL) == SQLITE_OK ? VERSION : -1;
   if (version == VERSION)
     return TRUE;
   g_set_error (error, POOL_SERVICE_ERROR, POOL_SERVICE_ERROR_STORE,
@@ -127,31 +136,55 @@ check_version (PoolServiceStore *self, GError **error)
 }
 
 static gboolean
-prepare (PoolServiceStore *self, const char *path, GError **error)
+open_database (PoolServiceStore *self, GError **error)
 {
-  if (sqlite3_open_v2 (path, &self->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-    return store_error (self, path, error);
-  if (sqlite3_exec (self->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL) != SQLITE_OK)
-    return store_error (self, path, error);
-  if (!check_version (self, error))
+  mode_t mask = umask (0077);
+  int status = sqlite3_open_v2 (self->path, &self->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+  gboolean ok = status == SQLITE_OK &&
+                sqlite3_exec (self->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL) == SQLITE_OK;
+
+  umask (mask);
+  return ok || store_error (self, self->path, error);
+}
+
+static gboolean
+prepare (PoolServiceStore *self, GError **error)
+{
+  if (!open_database (self, error) || !check_version (self, error))
     return FALSE;
   if (sqlite3_exec (self->db, schema, NULL, NULL, NULL) != SQLITE_OK)
-    return store_error (self, path, error);
+    return store_error (self, self->path, error);
   for (guint i = 0; i < N_STATEMENTS; i++)
     if (sqlite3_prepare_v3 (self->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &self->prepared[i], NULL) != SQLITE_OK)
       return store_error (self, statements[i], error);
   return TRUE;
 }
 
+static void
+close_database (PoolServiceStore *self)
+{
+  for (guint i = 0; i < N_STATEMENTS; i++)
+    sqlite3_finalize (g_steal_pointer (&self->prepared[i]));
+  sqlite3_close (g_steal_pointer (&self->db));
+}
+
+/* To make it takes several writes to the disk, which a service that nobody asks to keep anything does without. */
+static gboolean
+ensure_open (PoolServiceStore *self, GError **error)
+{
+  if (self->db != NULL || prepare (self, error))
+    return TRUE;
+  close_database (self);
+  return FALSE;
+}
+
 PoolServiceStore *
 pool_service_store_open (const char *directory, double patience, GError **error)
 {
   PoolServiceStore *self = g_new0 (PoolServiceStore, 1);
-  g_autofree char *path = g_build_filename (directory, "jobs.sqlite", NULL);
   g_autofree char *lock_path = g_build_filename (directory, "lock", NULL);
-  mode_t mask;
-  gboolean ok;
 
+  self->path = g_build_filename (directory, "jobs.sqlite", NULL);
   self->lock_fd = -1;
   self->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   if (g_mkdir_with_parents (directory, 0700) != 0)
@@ -160,10 +193,7 @@ pool_service_store_open (const char *directory, double patience, GError **error)
       pool_service_store_close (self);
       return NULL;
     }
-  mask = umask (0077);
-  ok = lock (self, lock_path, patience, error) && prepare (self, path, error);
-  umask (mask);
-  if (ok)
+  if (lock (self, lock_path, patience, error) && (!g_file_test (self->path, G_FILE_TEST_EXISTS) || ensure_open (self, error)))
     return self;
   pool_service_store_close (self);
   return NULL;
@@ -174,14 +204,12 @@ pool_service_store_close (PoolServiceStore *self)
 {
   if (self == NULL)
     return;
-  if (self->db != NULL)
-    pool_service_store_flush (self);
-  for (guint i = 0; i < N_STATEMENTS; i++)
-    sqlite3_finalize (self->prepared[i]);
-  sqlite3_close (self->db);
+  pool_service_store_flush (self);
+  close_database (self);
   if (self->lock_fd >= 0)
     close (self->lock_fd);
   g_array_unref (self->waiters);
+  g_free (self->path);
   g_free (self);
 }
 
@@ -237,7 +265,7 @@ begin (PoolServiceStore *self, GError **error)
 {
   if (self->in_transaction)
     return TRUE;
-  if (!run (self, BEGIN, error))
+  if (!ensure_open (self, error) || !run (self, BEGIN, error))
     return FALSE;
   self->in_transaction = TRUE;
   /* when all messages that are there have been dealt with: one write to the disk for all of them */
@@ -291,10 +319,11 @@ read_value (sqlite3_stmt *statement, int column, GError **error)
 gboolean
 pool_service_store_add_pool (PoolServiceStore *self, const PoolServiceStoredPool *pool, GError **error)
 {
-  sqlite3_stmt *statement = self->prepared[ADD_POOL];
+  sqlite3_stmt *statement;
 
   if (!begin (self, error) || !bind_value (self, ADD_POOL, 4, pool->options, error))
     return FALSE;
+  statement = self->prepared[ADD_POOL];
   sqlite3_bind_int64 (statement, 1, (gint64) pool->id);
   sqlite3_bind_int64 (statement, 2, pool->uid);
   sqlite3_bind_text (statement, 3, pool->backend, -1, SQLITE_TRANSIENT);
@@ -312,36 +341,62 @@ run_with_id (PoolServiceStore *self, int which, guint64 id, GError **error)
 }
 
 gboolean
+pool_service_store_close_pool (PoolServiceStore *self, guint64 id, GError **error)
+{
+  return run_with_id (self, CLOSE_POOL, id, error);
+}
+
+gboolean
 pool_service_store_remove_pool (PoolServiceStore *self, guint64 id, GError **error)
 {
   return run_with_id (self, REMOVE_POOL, id, error);
 }
 
-gboolean
-pool_service_store_each_pool (PoolServiceStore *self,
-                              gboolean (*func) (const PoolServiceStoredPool *pool, gpointer user_data, GError **error),
-                              gpointer user_data, GError **error)
+typedef struct
 {
-  sqlite3_stmt *statement = self->prepared[LIST_POOLS];
+  int which;        /* statement */
+  const char *what; /* for people */
+  /* both are one of what each_pool() and each_job() are given */
+  PoolServicePoolFunc pool_func;
+  PoolServiceJobFunc job_func;
+  gpointer user_data;
+} Walk;
+
+static gboolean
+walk (PoolServiceStore *self, const Walk *walk, gboolean (*take_row) (sqlite3_stmt *row, const Walk *walk, GError **error), GError **error)
+{
+  sqlite3_stmt *statement = self->prepared[walk->which];
   gboolean ok = TRUE;
   int status;
 
+  if (self->db == NULL)
+    return TRUE;
   while (ok && (status = sqlite3_step (statement)) == SQLITE_ROW)
-    {
-      PoolServiceStoredPool pool = { 0 };
-
-      pool.id = (guint64) sqlite3_column_int64 (statement, 0);
-      pool.uid = (guint32) sqlite3_column_int64 (statement, 1);
-      pool.backend = (const char *) sqlite3_column_text (statement, 2);
-      pool.options = read_value (statement, 3, error);
-      pool.created_at = sqlite3_column_int64 (statement, 4);
-      ok = pool.options != NULL && func (&pool, user_data, error);
-      g_clear_pointer (&pool.options, g_variant_unref);
-    }
+    ok = take_row (statement, walk, error);
   if (ok && status != SQLITE_DONE)
-    ok = store_error (self, "pools", error);
+    ok = store_error (self, walk->what, error);
   sqlite3_reset (statement);
   return ok;
+}
+
+static gboolean
+take_pool (sqlite3_stmt *row, const Walk *walk, GError **error)
+{
+  const PoolServiceStoredPool pool = { .id = (guint64) sqlite3_column_int64 (row, 0),
+                                       .uid = (guint32) sqlite3_column_int64 (row, 1),
+                                       .backend = (const char *) sqlite3_column_text (row, 2),
+                                       .options = read_value (row, 3, error),
+                                       .created_at = sqlite3_column_int64 (row, 4),
+                                       .is_closed = sqlite3_column_int (row, 5) != 0 };
+  g_autoptr (GVariant) options = pool.options;
+
+  return options != NULL && walk->pool_func (&pool, walk->user_data, error);
+}
+
+gboolean
+pool_service_store_each_pool (PoolServiceStore *self, PoolServicePoolFunc func, gpointer user_data, GError **error)
+{
+  return walk (self, &(Walk){ .which = LIST_POOLS, .what = "pools", .pool_func = func, .user_data = user_data }, take_pool, error);
 }
 
 /* --- jobs --- */
@@ -349,10 +404,12 @@ pool_service_store_each_pool (PoolServiceStore *self,
 gboolean
 pool_service_store_add_job (PoolServiceStore *self, const PoolServiceStoredJob *job, GError **error)
 {
-  sqlite3_stmt *statement = self->prepared[ADD_JOB];
+  sqlite3_stmt *statement;
 
-  if (!begin (self, error) || !bind_value (self, ADD_JOB, 6, job->args, error) ||
-      !bind_value (self, ADD_JOB, 7, job->options, error))
+  if (!begin (self, error))
+    return FALSE;
+  statement = self->prepared[ADD_JOB];
+  if (!bind_value (self, ADD_JOB, 6, job->args, error) || !bind_value (self, ADD_JOB, 7, job->options, error))
     {
       sqlite3_clear_bindings (statement);
       return FALSE;
@@ -394,11 +451,12 @@ gboolean
 pool_service_store_end_job (PoolServiceStore *self, guint64 id, GVariant *value, const GError *failure,
                             gint64 ended_at, GError **error)
 {
-  sqlite3_stmt *statement = self->prepared[END_JOB];
+  sqlite3_stmt *statement;
 
   if (!begin (self, error) ||
       !(value != NULL ? bind_value (self, END_JOB, 2, value, error) : bind_failure (self, 3, failure, error)))
     return FALSE;
+  statement = self->prepared[END_JOB];
   sqlite3_bind_int64 (statement, 1, ended_at);
   sqlite3_bind_int64 (statement, 4, (gint64) id);
   return run (self, END_JOB, error);
@@ -410,49 +468,43 @@ pool_service_store_remove_job (PoolServiceStore *self, guint64 id, GError **erro
   return run_with_id (self, REMOVE_JOB, id, error);
 }
 
-gboolean
-pool_service_store_each_job (PoolServiceStore *self,
-                             gboolean (*func) (const PoolServiceStoredJob *job, gpointer user_data, GError **error),
-                             gpointer user_data, GError **error)
+static gboolean
+take_job (sqlite3_stmt *row, const Walk *walk, GError **error)
 {
-  sqlite3_stmt *statement = self->prepared[LIST_JOBS];
-  gboolean ok = TRUE;
-  int status;
+  PoolServiceStoredJob job = { .id = (guint64) sqlite3_column_int64 (row, 0),
+                               .uid = (guint32) sqlite3_column_int64 (row, 1),
+                               .pool = (guint64) sqlite3_column_int64 (row, 2),
+                               .kind = (guint) sqlite3_column_int (row, 3),
+                               .task = (const char *) sqlite3_column_text (row, 4),
+                               .submitted_at = sqlite3_column_int64 (row, 7),
+                               .runs = (guint) sqlite3_column_int64 (row, 8),
+                               .ended = sqlite3_column_type (row, 9) != SQLITE_NULL,
+                               .ended_at = sqlite3_column_int64 (row, 9),
+                               .failed = sqlite3_column_int (row, 10) != 0 };
+  g_autoptr (GVariant) options = read_value (row, 6, error);
+  g_autoptr (GVariant) args = options != NULL && !job.ended ? read_value (row, 5, error) : NULL;
 
-  while (ok && (status = sqlite3_step (statement)) == SQLITE_ROW)
-    {
-      PoolServiceStoredJob job = { 0 };
+  job.options = options;
+  job.args = args;
+  return options != NULL && (job.ended || args != NULL) && walk->job_func (&job, walk->user_data, error);
+}
 
-      job.id = (guint64) sqlite3_column_int64 (statement, 0);
-      job.uid = (guint32) sqlite3_column_int64 (statement, 1);
-      job.pool = (guint64) sqlite3_column_int64 (statement, 2);
-      job.kind = (guint) sqlite3_column_int (statement, 3);
-      job.task = (const char *) sqlite3_column_text (statement, 4);
-      job.submitted_at = sqlite3_column_int64 (statement, 7);
-      job.runs = (guint) sqlite3_column_int64 (statement, 8);
-      job.ended = sqlite3_column_type (statement, 9) != SQLITE_NULL;
-      job.ended_at = sqlite3_column_int64 (statement, 9);
-      job.failed = sqlite3_column_int (statement, 10);
-      job.options = read_value (statement, 6, error);
-      if (job.options != NULL && !job.ended)
-        job.args = read_value (statement, 5, error);
-      ok = job.options != NULL && (job.ended || job.args != NULL) && func (&job, user_data, error);
-      g_clear_pointer (&job.args, g_variant_unref);
-      g_clear_pointer (&job.options, g_variant_unref);
-    }
-  if (ok && status != SQLITE_DONE)
-    ok = store_error (self, "jobs", error);
-  sqlite3_reset (statement);
-  return ok;
+gboolean
+pool_service_store_each_job (PoolServiceStore *self, PoolServiceJobFunc func, gpointer user_data, GError **error)
+{
+  return walk (self, &(Walk){ .which = LIST_JOBS, .what = "jobs", .job_func = func, .user_data = user_data }, take_job, error);
 }
 
 GVariant *
 pool_service_store_read_result (PoolServiceStore *self, guint64 id, gboolean *failed, GError **error)
 {
-  sqlite3_stmt *statement = self->prepared[READ_RESULT];
+  sqlite3_stmt *statement;
   GVariant *value = NULL;
 
   *failed = FALSE;
+  if (!ensure_open (self, error))
+    return NULL;
+  statement = self->prepared[READ_RESULT];
   sqlite3_bind_int64 (statement, 1, (gint64) id);
   if (sqlite3_step (statement) != SQLITE_ROW)
     store_error (self, "there is no result", error);

@@ -18,6 +18,7 @@ typedef struct
   const char *backend;
   GVariant *options; /* a{sv} */
   gint64 created_at;
+  gboolean is_closed; /* it ends with its last job */
 } PoolServiceStoredPool;
 
 typedef struct
@@ -35,22 +36,21 @@ typedef struct
   gint64 ended_at;
 } PoolServiceStoredJob;
 
+/* stops the walk and fails it by returning FALSE */
+typedef gboolean (*PoolServicePoolFunc) (const PoolServiceStoredPool *pool, gpointer user_data, GError **error);
+typedef gboolean (*PoolServiceJobFunc) (const PoolServiceStoredJob *job, gpointer user_data, GError **error);
 typedef void (*PoolServiceCommitFunc) (const GError *error, gpointer user_data);
 
 /* Waits until no other process has it, for up to @patience seconds. */
 PoolServiceStore *pool_service_store_open (const char *directory, double patience, GError **error);
 void pool_service_store_close (PoolServiceStore *self);
 
-/* @func stops the walk and fails it by returning FALSE */
-gboolean pool_service_store_each_pool (PoolServiceStore *self,
-                                       gboolean (*func) (const PoolServiceStoredPool *pool, gpointer user_data, GError **error),
-                                       gpointer user_data, GError **error);
-gboolean pool_service_store_each_job (PoolServiceStore *self,
-                                      gboolean (*func) (const PoolServiceStoredJob *job, gpointer user_data, GError **error),
-                                      gpointer user_data, GError **error);
+gboolean pool_service_store_each_pool (PoolServiceStore *self, PoolServicePoolFunc func, gpointer user_data, GError **error);
+gboolean pool_service_store_each_job (PoolServiceStore *self, PoolServiceJobFunc func, gpointer user_data, GError **error);
 
 /* Each joins the transaction of this turn. FALSE: nothing was changed. */
 gboolean pool_service_store_add_pool (PoolServiceStore *self, const PoolServiceStoredPool *pool, GError **error);
+gboolean pool_service_store_close_pool (PoolServiceStore *self, guint64 id, GError **error);
 gboolean pool_service_store_remove_pool (PoolServiceStore *self, guint64 id, GError **error);
 gboolean pool_service_store_add_job (PoolServiceStore *self, const PoolServiceStoredJob *job, GError **error);
 gboolean pool_service_store_begin_job (PoolServiceStore *self, guint64 id, guint runs, GError **error);

@@ -93,9 +93,18 @@ pool_service_free (PoolService *self)
 gboolean
 pool_service_restore (PoolService *self, GError **error)
 {
-  return self->store == NULL ||
-         (pool_service_store_each_pool (self->store, pool_service_pool_restore, self, error) &&
-          pool_service_store_each_job (self->store, pool_service_job_restore, self, error));
+  g_autoptr (GList) objects = NULL;
+
+  if (self->store == NULL)
+    return TRUE;
+  if (!pool_service_store_each_pool (self->store, pool_service_pool_restore, self, error) ||
+      !pool_service_store_each_job (self->store, pool_service_job_restore, self, error))
+    return FALSE;
+  objects = g_hash_table_get_values (self->objects);
+  for (GList *l = objects; l != NULL; l = l->next)
+    if (pool_service_pool_is (l->data))
+      pool_service_pool_resume (l->data);
+  return TRUE;
 }
 
 const PoolServiceConfig *
@@ -327,9 +336,9 @@ on_agent_ended (PoolServiceAgent *agent, gpointer user_data)
 }
 
 gboolean
-pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, GError **error)
+pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, guint number, GError **error)
 {
-  PoolServiceAgent *agent = pool_service_agent_new (self, client, fd, n_workers, on_agent_ended, self, error);
+  PoolServiceAgent *agent = pool_service_agent_new (self, client, fd, n_workers, number, on_agent_ended, self, error);
 
   if (agent != NULL)
     g_ptr_array_add (self->agents, agent);

@@ -46,7 +46,8 @@ PoolServiceExpiry *pool_service_get_expiry (PoolService *self, gboolean durable)
 guint64 pool_service_make_id (PoolService *self);
 gboolean pool_service_allows_task (PoolService *self, const char *task, GError **error);
 /* An agent of @client's own pool, at the other end of the socket @fd, which stays the caller's. */
-gboolean pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, GError **error);
+gboolean pool_service_start_agent (PoolService *self, PoolServiceClient *client, int fd, guint n_workers, guint number,
+                                   GError **error);
 gpointer pool_service_lookup (PoolService *self, const char *path);
 void pool_service_export (PoolService *self, gpointer object);
 void pool_service_unexport (PoolService *self, gpointer object);

@@ -13,7 +13,7 @@ COMMANDS = ['backends', 'exec', 'map', 'tasks']
 # where there is ZeroMQ, or D-Bus
 OPTIONAL = {'cancel': {'--system'}, 'jobs': {'--system'},
             'submit': {'--pool', '--arguments', '--name', '--system'},
-            'top': {'--once', '--interval', '--sort', '--system'}, 'wait': {'--timeout', '--keep', '--system'},
+            'top': {'--local', '--once', '--interval', '--sort', '--system'}, 'wait': {'--timeout', '--keep', '--system'},
             'keygen': {'--force', '--print-public'},
             'worker': {'--connect', '--processes', '--server-key', '--key-file', '--tag', '--retry', '--stay',
                        '--accept-command', '--verbose'}}

@@ -5,13 +5,19 @@
 import os
 import pathlib
 import signal
+import socket
+import struct
 import subprocess
+import sys
 import time
 
+from gi.repository import Gio
+
+from program import Program
 from servicetest import Bus, POOL, is_alive, main, raises, test, wait_for
 
-CONFORMANCE = pathlib.Path(POOL).parent.parent / 'tests/conformance/test-conformance'
-MANY = '[Client]\nMaxPools=100\nMaxWorkers=1000\n[User]\nMaxPools=1000\nMaxWorkers=4000\n'
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'remote'))
+import zmtp  # noqa: E402
 
 
 def run(bus, *words, status=0):
@@ -37,34 +43,113 @@ def a_program_has_its_pool_there():
         assert len(os.listdir(f'/proc/{service}/task')) == 1
 
 
-def conforms(*parts):
-    with Bus(MANY) as bus:
-        for part in parts:
-            result = subprocess.run([CONFORMANCE, '--tap', '-p', f'/{part}'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                    env=dict(bus.environment, POOL_TEST_BACKEND='dbus'), timeout=200)
-            lines = result.stdout.decode(errors='replace').splitlines()
-            assert result.returncode == 0, '\n'.join(line for line in lines if 'DEBUG' not in line)[-3000:]
-            assert sum(line.startswith('ok') for line in lines) >= 3
+def workers_of(service):
+    """How many there are below all agents: they are made by a process that each agent has for that."""
+    def count(pid, depth):
+        return 1 if depth == 0 else sum(count(child, depth - 1) for child in children(pid))
+    return count(service, 3)
 
 
 @test
-def calls_conform():
-    conforms('calls', 'callbacks')
+def a_pool_grows_and_shrinks_within_the_limits():
+    with Bus('[Client]\nMaxPools=1\nMaxWorkers=5\n') as bus, Program('dbus', bus.environment, processes=2, max_processes=8) as program:
+        program('pool.start()', 'True')
+        program.wait_for("pool.props.n_workers", '2')
+        program('pool.grow(3)', 'True')
+        program.wait_for("pool.props.n_workers", '5')
+        # all of them are one pool, of which there may be one
+        program('pool.shrink(4)', 'True')
+        program.wait_for("pool.props.n_workers", '1')
+        program('pool.grow(4)', 'True')
+        program.wait_for("pool.props.n_workers", '5')
+        service = bus.pid()
+        program('pool.grow(1)', 'True')
+        program('submit(50, 0.01)')
+        program('ends()', '(50, [])')
+        program("pool.props.n_workers", '5')
+        program('pool.terminate()')
+        wait_for('the agents to go', lambda: not children(service))
 
 
 @test
-def maps_and_queues_conform():
-    conforms('maps', 'queue')
+def a_client_that_dies_takes_its_workers_with_it():
+    with Bus('[User]\nMaxWorkers=3\n') as bus:
+        for _ in range(5):
+            with Program('dbus', bus.environment, processes=2) as program:
+                program('pool.start()', 'True')
+                program('pool.grow(1)', 'True')
+                program('submit(20, 60)')
+                program.wait_for("pool.props.n_running", '3')
+            wait_for('its agents to go', lambda: not children(bus.pid()))
+        assert len(bus.pids()) == 1
 
 
 @test
-def faults_conform():
-    conforms('faults')
+def tasks_end_with_an_error_when_the_service_dies():
+    with Bus() as bus, Program('dbus', bus.environment, processes=2, max_retries=0) as program:
+        program('pool.start()', 'True')
+        program('submit(2, 60)')
+        program.wait_for("pool.props.n_running", '2')
+        program('submit(20, 0.01)')
+        bus.kill()
+        answer = program('ends()')
+        # those that were running are lost, the others are done at the next service
+        assert answer.startswith('(20, [') and answer.count('pool-error') == 2 and 'lost with its agent' in answer, answer
 
 
 @test
-def streams_and_waits_conform():
-    conforms('stream', 'waits')
+def tasks_end_when_there_is_no_service_any_more():
+    with Bus() as bus, Program('dbus', bus.environment, processes=2) as program:
+        program('pool.start()', 'True')
+        program('submit(2, 60)')
+        program('submit(20, 0.01)')
+        program.wait_for("pool.props.n_running", '2')
+        (bus.folder / 'start').write_text('#!/bin/sh\nexit 1\n')
+        bus.kill()
+        answer = program('ends()')
+        assert answer.startswith('(0, [') and answer.count('pool-error') == 22, answer
+        assert 'gives no workers' in answer, answer
+
+
+@test
+def tasks_end_when_there_is_no_bus_any_more():
+    with Bus() as bus, Program('dbus', bus.environment, processes=2) as program:
+        program('pool.start()', 'True')
+        program('submit(2, 60)')
+        program.wait_for("pool.props.n_running", '2')
+        bus.daemon.kill()
+        answer = program('ends()')
+        assert answer.startswith('(0, [') and 'The bus is gone' in answer, answer
+
+
+@test
+def nobody_gets_more_workers_than_were_asked_for():
+    def send(*records, serial):
+        data = zmtp.head(records, session=7, serial=serial)
+        ours.sendall(struct.pack('<IIQ', 1, 0, len(data)) + data)
+
+    def receive(stream):
+        """The types of the records of the next message."""
+        n, _ = struct.unpack('<II', stream.read(8))
+        sizes = struct.unpack(f'<{n}Q', stream.read(8 * n))
+        return [words['type'] for words in zmtp.parse([stream.read(size) for size in sizes])[2]]
+
+    with Bus() as bus, bus.connect() as client:
+        ours, theirs = socket.socketpair()
+        with ours, ours.makefile('rb') as stream:
+            client.service.call('StartAgent', '(huu)', 0, 2, 1, fds=Gio.UnixFDList.new_from_array([theirs.detach()]))
+            assert zmtp.HELLO in receive(stream)
+            send(zmtp.record(zmtp.WELCOME, zmtp.facts()), serial=0)
+            wait_for('its workers', lambda: workers_of(bus.pid()) == 2)
+            for serial in range(1, 20):
+                send(zmtp.record(zmtp.ADD, n_items=10), serial=serial)
+            # two may be leaving while others come
+            wait_for('more of them', lambda: workers_of(bus.pid()) == 4)
+            send(zmtp.record(zmtp.ADD, n_items=10), zmtp.record(zmtp.PING), serial=20)
+            while zmtp.PING not in receive(stream):
+                pass
+            assert workers_of(bus.pid()) == 4
+        wait_for('the agent to go', lambda: not children(bus.pid()))
 
 
 @test
@@ -88,8 +173,8 @@ def limits_hold_there_too():
     with Bus('[Client]\nMaxWorkers=2\n') as bus, bus.connect() as client:
         assert 'may have 2 workers' in run(bus, 'map', '-b', 'dbus', '-j3', 'debug.echo', 'x', status=1)[1]
         assert 'not allowed' in run(bus, 'map', '-b', 'dbus', '-j1', 'exec.shell', 'id', status=1)[1]
-        raises('org.freedesktop.DBus.Error.InvalidArgs', client.service.StartAgent, '(su)', 'x', 1)
-        raises('org.freedesktop.DBus.Error.InvalidArgs', client.service.StartAgent, '(hu)', 0, 1)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', client.service.StartAgent, '(suu)', 'x', 1, 1)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', client.service.StartAgent, '(huu)', 0, 1, 1)
 
 
 @test

@@ -113,6 +113,74 @@ def a_terminated_pool_ends_its_jobs_and_SIGTERM_does_not():
 
 
 @test
+def a_closed_pool_stays_closed():
+    with Bus() as bus:
+        with bus.connect() as client:
+            pool = client.create_pool(processes=1, persistent=True)
+            idle = client.create_pool(processes=1, persistent=True)
+            slow = submit(pool, 'debug.sleep', '(d)', 1.0, durable=True)
+            last = submit(pool, 'debug.echo', '(s)', 'last', durable=True)
+            pool.Close()
+            path = pool.path
+        bus.kill()
+        with bus.connect() as client:
+            pool = client.object(path)
+            raises('Closed', apply, pool, 'debug.echo', '(s)', 'x')
+            # what was accepted is done, and the pool ends with it
+            assert result(client.object(last.path)) == 'last'
+            assert result(client.object(slow.path)) == 1.0
+            wait_for('the end of the pool', lambda: path not in objects(client))
+            assert idle.path in objects(client)
+        bus.kill()
+        with bus.connect() as client:
+            assert path not in objects(client) and idle.path in objects(client)
+
+
+@test
+def a_terminated_pool_is_gone_at_once():
+    with Bus() as bus:
+        with bus.connect() as client:
+            pool = client.create_pool(processes=1, persistent=True)
+            job = submit(pool, 'debug.sleep', '(d)', 60.0, durable=True)
+            pool.Terminate()
+        bus.kill()
+        with bus.connect() as client:
+            assert pool.path not in objects(client)
+            # it depends on how far the service had come
+            try:
+                raise AssertionError(result(client.object(job.path)))
+            except Error as error:
+                assert error.name in ('Terminated', 'Closed'), error
+
+
+@test
+def nothing_is_made_for_a_service_that_keeps_nothing():
+    with Bus() as bus, bus.connect() as client:
+        assert apply(client.create_pool(processes=1), 'debug.echo', '(s)', 'x') == 'x'
+        assert not (bus.folder / 'state/jobs.sqlite').exists()
+        submit(client.create_pool(processes=1), 'debug.echo', '(s)', 'x', durable=True)
+        assert (bus.folder / 'state/jobs.sqlite').stat().st_mode & 0o777 == 0o600
+
+
+@test
+def what_an_older_service_kept_is_taken():
+    with Bus() as bus:
+        with bus.connect() as client:
+            pool = client.create_pool(processes=1, persistent=True)
+            job = submit(pool, 'debug.echo', '(s)', 'x', durable=True)
+            wait_for('its end', lambda: job.get('State') == 'done')
+        bus.kill(signal.SIGTERM)
+        with contextlib.closing(sqlite3.connect(f'{bus.folder}/state/jobs.sqlite')) as db:
+            db.execute('ALTER TABLE pools DROP COLUMN is_closed')
+            db.execute('PRAGMA user_version = 1')
+            db.commit()
+        with bus.connect() as client:
+            assert pool.path in objects(client)
+            assert result(client.object(job.path)) == 'x'
+            client.object(pool.path).Close()
+
+
+@test
 def large_arguments_and_results_are_kept():
     with Bus() as bus, bus.connect() as client:
         pool = client.create_pool(processes=1)
