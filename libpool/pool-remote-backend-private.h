@@ -177,6 +177,7 @@ void pool_remote_backend_flush (PoolRemoteBackend *self);
 /* Asks agents that are there to make workers: each those that it has lost, or, @more, any. Returns how many are left. */
 guint pool_remote_backend_ask_agents (PoolRemoteBackend *self, guint n, gboolean more);
 /* The one that was started by this side under this number; NULL: there is none, or no longer. */
+POOL_EXPORT
 PoolRemoteAgent *pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number);
 /* It is gone, or as good as gone: @how, for people. Frees it. */
 void pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how);
