@@ -42,8 +42,9 @@ pool_mpi_receive_fd (int socket, struct iovec *block, int *fd)
 {
   Control control;
   struct msghdr message = { .msg_iov = block, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = sizeof control };
-  struct ucred sender = { .uid = geteuid () };
+  struct ucred sender = { .uid = (uid_t) -1 };
   struct cmsghdr *rights = NULL;
+  gboolean has_sender = FALSE;
   gssize n;
 
   *fd = -1;
@@ -54,7 +55,10 @@ pool_mpi_receive_fd (int socket, struct iovec *block, int *fd)
     return n;
   for (struct cmsghdr *header = CMSG_FIRSTHDR (&message); header != NULL; header = CMSG_NXTHDR (&message, header))
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
-      memcpy (&sender, CMSG_DATA (header), sizeof sender);
+      {
+        memcpy (&sender, CMSG_DATA (header), sizeof sender);
+        has_sender = TRUE;
+      }
     else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
       rights = header;
   for (gsize i = 0; rights != NULL && CMSG_LEN ((i + 1) * sizeof *fd) <= rights->cmsg_len; i++)
@@ -62,7 +66,7 @@ pool_mpi_receive_fd (int socket, struct iovec *block, int *fd)
       int got;
 
       memcpy (&got, CMSG_DATA (rights) + i * sizeof got, sizeof got);
-      if (*fd < 0 && sender.uid == geteuid ())
+      if (*fd < 0 && (!has_sender || sender.uid == geteuid ()))
         *fd = got;
       else
         close (got);
