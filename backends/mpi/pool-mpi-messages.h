@@ -68,6 +68,7 @@ typedef struct
   PoolShareHeap *heap; /* NULL: there is no such memory */
   PoolMpiBell bell;
   guint next; /* to be looked at first, so that each gets its turn */
+  gsize piece; /* what one call sends at most; the same everywhere */
 } PoolMpiMessages;
 
 void pool_mpi_messages_init (PoolMpiMessages *self);
