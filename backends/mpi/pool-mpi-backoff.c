@@ -24,7 +24,7 @@
 #define SHARE 4
 
 /* The same, µs, where somebody rings: a bell may be heard before what it was rung for is there, or be lost. */
-static const guint rung_intervals[] = { 0, 100, 1000, 10000 };
+static const guint rung_intervals[] = { 0, 100, 1000, 10000, 10000, 50000 };
 
 gboolean
 pool_mpi_backoff_init (PoolMpiBackoff *self, GError **error)

@@ -188,11 +188,16 @@ pool_mpi_process_open (PoolMpiProcess *self, GError **error)
       struct pollfd fds[] = { { self->link.fd, POLLIN, 0 }, { self->error_fd, POLLIN, 0 } };
       gint64 left = until - g_get_monotonic_time ();
       PoolMpiFrame frame;
+      int fd;
 
       while (pool_mpi_link_receive (&self->link, &frame, parts))
-        /* what is left of the pool before this one is not for this */
-        if (frame.kind == POOL_MPI_READY || frame.kind == POOL_MPI_FAILED)
-          return take_answer (self, &frame, parts, error);
+        {
+          if (frame.kind == POOL_MPI_READY || frame.kind == POOL_MPI_FAILED)
+            return take_answer (self, &frame, parts, error);
+          /* what is left of the pool before this one is not for this */
+          if (frame.kind == POOL_MPI_DIRECT && (fd = pool_mpi_link_take_fd (&self->link)) >= 0)
+            close (fd);
+        }
       if (self->link.is_broken)
         return fail (self, NULL, error);
       if (left <= 0)

@@ -75,7 +75,7 @@ test_one_cpu (void)
 static void
 test_bells (void)
 {
-  const gint64 most[] = { 100, 1000, 10000, 10000, 10000 };
+  const gint64 most[] = { 100, 1000, 10000, 10000, 50000, 50000 };
 
   set_up ();
   pool_mpi_backoff_reset (&backoff);
