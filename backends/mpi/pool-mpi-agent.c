@@ -133,6 +133,9 @@ open_link (PoolMpiAgent *self, gboolean is_direct)
   pool_mpi_link_init (&self->link, self->messages.bell.handed);
   self->messages.bell.handed = -1;
   pool_mpi_link_watch (&self->link, self->backoff.epoll_fd);
+  /* there may be no message for long by which each side hears that the other one rings */
+  self->pool->has_rung = self->pool->bell != 0;
+  pool_mpi_bell_ring (&self->messages.bell, self->pool->bell);
 }
 
 /* --- the transport --- */
@@ -174,11 +177,11 @@ forget_pool (PoolAgentTransport *transport)
 static void
 begin (PoolMpiAgent *self, const PoolMpiEnvelope *envelope)
 {
-  open_link (self, envelope->is_direct != 0);
   self->has_pool = TRUE;
   self->settings.number = envelope->number;
   self->settings.n_workers = CLAMP (self->n_workers > 0 ? self->n_workers : envelope->n_workers, 1, 4000);
   self->pool->bell = envelope->machine == pool_mpi_get_machine () ? envelope->bell : 0;
+  open_link (self, envelope->is_direct != 0);
   self->settings.streams =
       envelope->machine == pool_mpi_get_machine () && envelope->machine != 0 ? (pid_t) envelope->pid : 0;
 }

@@ -9,6 +9,7 @@ import pickle
 import shlex
 import sys
 import time
+import types
 import warnings
 import weakref
 
@@ -850,6 +851,17 @@ class ResilientZPool(ZPool):
                          **options)
 
 
+def _set_in_main(variables):
+    """In the main module, and for its functions: those of one that multiprocessing has imported have globals beside it."""
+    main = sys.modules['__main__']
+    names = vars(main)
+    classes = [value for value in names.values() if isinstance(value, type) and value.__module__ == main.__name__]
+    functions = [value for owner in (main, *classes) for value in vars(owner).values()
+                 if isinstance(value, types.FunctionType) and value.__module__ == main.__name__]
+    for place in [names, *(function.__globals__ for function in functions)]:
+        place.update(variables)
+
+
 class _Beginning:
     """What a worker of an MPIPool does before its initializer, which may need the path to be found."""
 
@@ -863,7 +875,7 @@ class _Beginning:
         os.environ.update(self._env)
         sys.path[:0] = self._path
         initializer, variables = pickle.loads(self._data)
-        vars(sys.modules['__main__']).update(variables)
+        _set_in_main(variables)
         if initializer is not None:
             initializer(*initargs)
 
