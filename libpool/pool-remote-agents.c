@@ -146,6 +146,7 @@ flush (PoolRemoteAgent *agent)
       pool_remote_backend_wake (self);
     }
   pool_wire_writer_reset (&agent->out);
+  agent->n_held = 0;
 }
 
 void
@@ -164,15 +165,41 @@ pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record, gco
     flush (agent);
 }
 
+/* While it was sent the transport may have taken in something, and will not say so again. */
+static void
+note_messages (PoolRemoteBackend *self)
+{
+  if (POOL_REMOTE_BACKEND_GET_CLASS (self)->has_message (self))
+    pool_remote_backend_wake (self);
+}
+
 void
 pool_remote_backend_flush (PoolRemoteBackend *self)
 {
   for (guint i = 0; i < self->agents->len; i++)
     if (self->agents->pdata[i] != NULL)
       flush (self->agents->pdata[i]);
-  /* while it was sent the transport may have taken in something, and will not say so again */
-  if (POOL_REMOTE_BACKEND_GET_CLASS (self)->has_message (self))
-    pool_remote_backend_wake (self);
+  note_messages (self);
+}
+
+/*
+ * A message costs more than a short task, so that they are sent together: one that still has half of its tasks gets the others when it
+ * was heard of next, and has not.
+ */
+static gboolean
+may_wait (const PoolRemoteAgent *agent)
+{
+  return agent->n_held == agent->out.n_records &&
+         agent->tasks.length - agent->n_held >= MAX (2 * agent->n_up, agent->window / 2);
+}
+
+void
+pool_remote_backend_flush_needed (PoolRemoteBackend *self)
+{
+  for (guint i = 0; i < self->agents->len; i++)
+    if (self->agents->pdata[i] != NULL && !may_wait (self->agents->pdata[i]))
+      flush (self->agents->pdata[i]);
+  note_messages (self);
 }
 
 /* To a peer that is no agent. */

@@ -80,6 +80,7 @@ struct _PoolRemoteAgent
 
   GQueue tasks; /* PoolRemoteTask by its link, the oldest first */
   guint window; /* how many tasks it is given at once */
+  guint n_held; /* of those, that are in out */
   guint n_finished; /* since rate was last looked at */
   gint64 rate_since;
   GArray *functions; /* gboolean by number: it has been told of it */
@@ -179,9 +180,12 @@ void pool_remote_agent_say (PoolRemoteAgent *agent, const PoolWireRecord *record
                             GBytes *bytes);
 /* Sends what was said, to all. */
 void pool_remote_backend_flush (PoolRemoteBackend *self);
+/* The same; but tasks for one that has enough to do are kept until it has not. */
+void pool_remote_backend_flush_needed (PoolRemoteBackend *self);
 /* Asks agents that are there to make workers: each those that it has lost, or, @more, any. Returns how many are left. */
 guint pool_remote_backend_ask_agents (PoolRemoteBackend *self, guint n, gboolean more);
 /* The one that was started by this side under this number; NULL: there is none, or no longer. */
+POOL_EXPORT
 PoolRemoteAgent *pool_remote_backend_find_launched (PoolRemoteBackend *self, guint number);
 /* It is gone, or as good as gone: @how, for people. Frees it. */
 void pool_remote_agent_lose (PoolRemoteAgent *agent, const char *how);

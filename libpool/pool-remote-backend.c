@@ -501,7 +501,7 @@ pool_remote_backend_dispatch (PoolBackend *backend)
         any |= give_up (self);
     }
   pool_remote_backend_set_timer (self);
-  pool_remote_backend_flush (self);
+  pool_remote_backend_flush_needed (self);
   return any;
 }
 

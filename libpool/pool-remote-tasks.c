@@ -19,6 +19,8 @@
 #define WINDOW_MAX 8192
 /* How often the speed of an agent is looked at, at most. */
 #define RATE_US 1000
+/* One that had nothing to do for longer than this, µs, is looked at anew. */
+#define IDLE_US 4000
 /* After an agent could take nothing back of a batch it is not asked again for so long, µs. */
 #define SPLIT_AGAIN_US 10000
 
@@ -148,13 +150,19 @@ send_task (PoolRemoteAgent *agent, const PoolBackendTask *task)
   sent->link.data = sent;
   if (agent->tasks.length == 0)
     {
-      agent->rate_since = g_get_monotonic_time ();
-      agent->n_finished = 0;
+      gint64 now = g_get_monotonic_time ();
+
+      /* whose few tasks are done before the next ones come has been given too few */
+      if (now - agent->rate_since > IDLE_US)
+        {
+          agent->rate_since = now;
+          agent->n_finished = 0;
+        }
       agent->n_given = 0;
       /* from now on it is to answer */
       if (self->ping_at == 0 && self->heartbeat > 0)
         {
-          self->ping_at = agent->rate_since + self->heartbeat;
+          self->ping_at = now + self->heartbeat;
           agent->n_unanswered = 0;
         }
     }
@@ -171,6 +179,8 @@ send_task (PoolRemoteAgent *agent, const PoolBackendTask *task)
                                             .item = task->attempt,
                                             .time = (gint64) (task->limit * G_USEC_PER_SEC) },
                          task->data, task->size, bytes);
+  /* unless that has sent it already */
+  agent->n_held += !pool_wire_writer_is_empty (&agent->out);
 }
 
 guint
@@ -182,7 +192,7 @@ pool_remote_backend_submit (PoolBackend *backend, const PoolBackendTask *tasks, 
 
   while (accepted < n && (agent = pick_agent (self)) != NULL)
     send_task (agent, &tasks[accepted++]);
-  pool_remote_backend_flush (self);
+  pool_remote_backend_flush_needed (self);
   pool_remote_backend_set_timer (self);
   return accepted;
 }

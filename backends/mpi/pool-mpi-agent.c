@@ -4,6 +4,7 @@
 #include "pool-mpi-agent.h"
 
 #include "pool-mpi-backoff.h"
+#include "pool-mpi-link.h"
 #include "pool-mpi-messages.h"
 #include "pool-mpi-start.h"
 
@@ -12,6 +13,7 @@
 #include "libpool/pool-init.h"
 
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,6 +24,8 @@
 #define LINGER_US (2 * G_USEC_PER_SEC)
 /* How often one that is no agent any more looks whether the job has ended, µs. */
 #define END_POLL_US 10000
+/* How often the MPI is asked while messages come by a link, µs. */
+#define ASK_US 500
 
 typedef struct
 {
@@ -30,6 +34,9 @@ typedef struct
   PoolMpiMessages messages;
   PoolMpiBackoff backoff;
   PoolMpiPeer *pool; /* the pool's process */
+  PoolMpiLink link;  /* to the pool, if that is on this machine; without a buffer: there is none */
+  gboolean is_cut;   /* the pool has closed it */
+  gint64 asked_at;   /* monotonic µs: when the MPI was asked last */
   GPtrArray *parts;
   guint n_workers;   /* that the user has asked for; 0: as many as the pool does */
   gboolean is_spawned;
@@ -52,13 +59,96 @@ tell (PoolMpiAgent *self, PoolMpiEnvelopeKind kind)
   pool_mpi_messages_send (&self->messages, self->pool, &envelope, NULL, 0, NULL, 0);
 }
 
+/* --- on one machine --- */
+
+static gboolean
+has_link (const PoolMpiAgent *self)
+{
+  return self->link.buffer != NULL;
+}
+
+static gboolean
+send_by_link (PoolMpiAgent *self, PoolWireWriter *message)
+{
+  gboolean ok = pool_mpi_link_send_message (&self->link, 0, message);
+
+  pool_mpi_link_watch (&self->link, self->backoff.epoll_fd);
+  return ok;
+}
+
+static gboolean
+receive_by_link (PoolMpiAgent *self, PoolAgent *agent)
+{
+  gboolean any = FALSE;
+  PoolMpiFrame frame;
+
+  for (guint i = 0; i < RECEIVE_MAX && has_link (self) && pool_mpi_link_receive (&self->link, &frame, self->parts); i++)
+    {
+      any = TRUE;
+      if (self->has_pool)
+        pool_agent_take_message (agent, (GBytes *const *) self->parts->pdata, self->parts->len);
+    }
+  g_ptr_array_set_size (self->parts, 0);
+  if (!has_link (self))
+    return any;
+  if (pool_mpi_link_has_output (&self->link))
+    pool_mpi_link_flush (&self->link);
+  if (pool_mpi_link_is_moving (&self->link))
+    pool_agent_hear (agent);
+  pool_mpi_link_watch (&self->link, self->backoff.epoll_fd);
+  self->is_cut = self->link.is_broken;
+  /* it would be readable for ever; what became of the pool is told by the MPI */
+  if (self->is_cut)
+    pool_mpi_link_clear (&self->link);
+  return any;
+}
+
+/* What was said last is still to go out, if there is somebody who takes it. */
+static void
+close_link (PoolMpiAgent *self)
+{
+  gint64 until = g_get_monotonic_time () + LINGER_US;
+
+  if (!has_link (self))
+    return;
+  while (pool_mpi_link_flush (&self->link) && pool_mpi_link_has_output (&self->link) && g_get_monotonic_time () < until)
+    {
+      struct pollfd fd = { self->link.fd, POLLOUT, 0 };
+
+      poll (&fd, 1, LINGER_US / 1000);
+    }
+  pool_mpi_link_clear (&self->link);
+}
+
+static void
+open_link (PoolMpiAgent *self, gboolean is_direct)
+{
+  close_link (self);
+  self->is_cut = FALSE;
+  if (!is_direct)
+    return;
+  pool_mpi_messages_take_bells (&self->messages);
+  if (self->messages.bell.handed < 0)
+    return;
+  pool_mpi_link_init (&self->link, self->messages.bell.handed);
+  self->messages.bell.handed = -1;
+  pool_mpi_link_watch (&self->link, self->backoff.epoll_fd);
+  /* there may be no message for long by which each side hears that the other one rings */
+  self->pool->has_rung = self->pool->bell != 0;
+  pool_mpi_bell_ring (&self->messages.bell, self->pool->bell);
+}
+
+/* --- the transport --- */
+
 static gboolean
 transport_send (PoolAgentTransport *transport, PoolWireWriter *message)
 {
   PoolMpiAgent *self = cast (transport);
 
-  if (!self->has_pool)
+  if (!self->has_pool || self->is_cut)
     return FALSE;
+  if (has_link (self))
+    return send_by_link (self, message);
   pool_mpi_messages_send (&self->messages, self->pool, &(PoolMpiEnvelope){ .kind = POOL_MPI_ENVELOPE_MESSAGE },
                           message->head.data, message->head.len, (GBytes *const *) message->parts->pdata,
                           message->parts->len);
@@ -80,6 +170,7 @@ forget_pool (PoolAgentTransport *transport)
   if (!self->has_pool)
     return;
   self->has_pool = FALSE;
+  close_link (self);
   tell (self, POOL_MPI_ENVELOPE_FREE);
 }
 
@@ -90,6 +181,7 @@ begin (PoolMpiAgent *self, const PoolMpiEnvelope *envelope)
   self->settings.number = envelope->number;
   self->settings.n_workers = CLAMP (self->n_workers > 0 ? self->n_workers : envelope->n_workers, 1, 4000);
   self->pool->bell = envelope->machine == pool_mpi_get_machine () ? envelope->bell : 0;
+  open_link (self, envelope->is_direct != 0);
   self->settings.streams =
       envelope->machine == pool_mpi_get_machine () && envelope->machine != 0 ? (pid_t) envelope->pid : 0;
 }
@@ -121,9 +213,8 @@ take_envelope (PoolMpiAgent *self, PoolAgent *agent, const PoolMpiEnvelope *enve
 }
 
 static gboolean
-transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
+receive_by_mpi (PoolMpiAgent *self, PoolAgent *agent)
 {
-  PoolMpiAgent *self = cast (transport);
   PoolMpiEnvelope envelope;
   gboolean any = pool_mpi_messages_progress (&self->messages);
 
@@ -149,12 +240,28 @@ transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
   return any;
 }
 
-/* Asked before every sleep: how long that is to be is decided here. */
 static gboolean
-transport_has_message (PoolAgentTransport *transport)
+transport_receive (PoolAgentTransport *transport, PoolAgent *agent)
 {
   PoolMpiAgent *self = cast (transport);
+  gint64 now = has_link (self) ? g_get_monotonic_time () : 0;
+  gboolean any = receive_by_link (self, agent);
 
+  /* while all goes by the link the MPI has hardly anything to say; before it is slept for, it is asked in any case */
+  if (now == 0 || now - self->asked_at > ASK_US)
+    {
+      self->asked_at = now;
+      any |= receive_by_mpi (self, agent);
+    }
+  return any;
+}
+
+/* How long a sleep is to be is decided here. */
+static gboolean
+has_message_by_mpi (PoolMpiAgent *self)
+{
+  if (pool_mpi_messages_take_bells (&self->messages))
+    pool_mpi_backoff_reset (&self->backoff);
   if (pool_mpi_messages_has_message (&self->messages))
     return TRUE;
   if (pool_mpi_messages_is_moving (&self->messages))
@@ -163,6 +270,20 @@ transport_has_message (PoolAgentTransport *transport)
       return TRUE;
     }
   return pool_mpi_backoff_next (&self->backoff, pool_mpi_messages_have_bells (&self->messages));
+}
+
+/* Asked before every sleep. */
+static gboolean
+transport_has_message (PoolAgentTransport *transport)
+{
+  PoolMpiAgent *self = cast (transport);
+
+  if (has_link (self) && pool_mpi_link_has_frame (&self->link))
+    return TRUE;
+  if (!has_message_by_mpi (self))
+    return FALSE;
+  self->asked_at = 0;
+  return TRUE;
 }
 
 /* --- the program --- */

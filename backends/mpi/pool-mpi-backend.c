@@ -10,14 +10,16 @@
 #include "libpool/pool-ranks-private.h"
 #include "libpool/pool-remote-backend-private.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 /* The pool's side: nothing of an MPI, but a process that has it. */
 
-/* Frames that are taken in one go, so that other things get their turn. */
+/* Frames that are taken of one link in one go, so that other things get their turn; and links. */
 #define RECEIVE_MAX 256
+#define READY_MAX 64
 
 typedef struct
 {
@@ -27,10 +29,18 @@ typedef struct
   gboolean is_rank; /* it is that of rank 0, and stays */
   char *how_ended;  /* of the process */
   guint n_places;   /* ranks that are no agents yet */
-  int epoll_fd;     /* of the link: readable also when something kept can go out */
-  gboolean waits_for_output;
+  int epoll_fd;     /* of the links, and of what the process says */
+  GHashTable *links; /* peer → AgentLink, owned */
+  gboolean has_left; /* more may have come than was received */
   GPtrArray *parts; /* of the frame that is being received */
 } PoolMpiBackend;
+
+/* To an agent on this machine. */
+typedef struct
+{
+  PoolMpiLink link; /* the first, so that it is this */
+  guint peer;
+} AgentLink;
 
 typedef PoolRemoteBackendClass PoolMpiBackendClass;
 
@@ -131,17 +141,6 @@ adjust_size (PoolMpiBackend *self)
   remote->n_planned = n - config->processes; /* the rest is added by who calls this; may wrap around */
 }
 
-static void
-watch_link (PoolMpiBackend *self, gboolean output)
-{
-  struct epoll_event event = { .events = output ? EPOLLIN | EPOLLOUT : EPOLLIN };
-
-  if (output == self->waits_for_output)
-    return;
-  self->waits_for_output = output;
-  epoll_ctl (self->epoll_fd, EPOLL_CTL_MOD, self->process->link.fd, &event);
-}
-
 static gboolean
 pool_mpi_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **error)
 {
@@ -159,9 +158,18 @@ pool_mpi_backend_open (PoolRemoteBackend *remote, gboolean is_remote, GError **e
   remote->agents_have_program = self->is_rank && pool_copy_exists ();
   adjust_size (self);
   self->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
-  return self->epoll_fd >= 0 && epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, self->process->link.fd, &event) == 0 &&
-         pool_remote_backend_watch_fd (remote, self->epoll_fd) &&
-         (self->process->error_fd < 0 || pool_remote_backend_watch_fd (remote, self->process->error_fd));
+  if (self->epoll_fd < 0)
+    {
+      g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "No epoll for a pool: %s", g_strerror (errno));
+      return FALSE;
+    }
+  if (self->process->error_fd >= 0)
+    epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, self->process->error_fd, &event);
+  /* the process may have had another pool before */
+  self->process->link.watched = 0;
+  pool_mpi_link_watch (&self->process->link, self->epoll_fd);
+  self->has_left = TRUE;
+  return pool_remote_backend_watch_fd (remote, self->epoll_fd);
 }
 
 /* --- agents --- */
@@ -226,11 +234,16 @@ static gboolean
 pool_mpi_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *message)
 {
   PoolMpiBackend *self = cast (remote);
+  AgentLink *agent = g_hash_table_lookup (self->links, GUINT_TO_POINTER (peer));
+  PoolMpiLink *link;
+  gboolean ok;
 
-  if (is_gone (self) || !pool_mpi_link_send_message (&self->process->link, peer, message))
+  if (is_gone (self))
     return FALSE;
-  watch_link (self, pool_mpi_link_has_output (&self->process->link));
-  return TRUE;
+  link = agent != NULL ? &agent->link : &self->process->link;
+  ok = pool_mpi_link_send_message (link, peer, message);
+  pool_mpi_link_watch (link, self->epoll_fd);
+  return ok;
 }
 
 static char *
@@ -240,6 +253,98 @@ get_text (PoolMpiBackend *self)
   const char *data = self->parts->len > 0 ? g_bytes_get_data (self->parts->pdata[0], &size) : "";
 
   return g_utf8_make_valid (data, size);
+}
+
+/* --- links to agents --- */
+
+static void
+free_link (gpointer data)
+{
+  AgentLink *self = data;
+
+  pool_mpi_link_clear (&self->link);
+  g_free (self);
+}
+
+static AgentLink *
+find_link (PoolMpiBackend *self, guint peer)
+{
+  return g_hash_table_lookup (self->links, GUINT_TO_POINTER (peer));
+}
+
+static gboolean
+receive_frames (PoolMpiBackend *self, AgentLink *agent)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  PoolMpiFrame frame;
+  guint n = 0;
+
+  for (; n < RECEIVE_MAX && pool_mpi_link_receive (&agent->link, &frame, self->parts); n++)
+    if (frame.kind == POOL_MPI_MESSAGE)
+      pool_remote_backend_take_message (remote, agent->peer, (GBytes *const *) self->parts->pdata, self->parts->len);
+  g_ptr_array_set_size (self->parts, 0);
+  self->has_left |= n == RECEIVE_MAX;
+  return n > 0;
+}
+
+/* What it has said before is heard yet; nothing more comes that way. */
+static void
+drop_link (PoolMpiBackend *self, guint peer)
+{
+  AgentLink *agent = find_link (self, peer);
+
+  while (agent != NULL && receive_frames (self, agent))
+    ;
+  g_hash_table_remove (self->links, GUINT_TO_POINTER (peer));
+}
+
+static void
+add_link (PoolMpiBackend *self, guint peer)
+{
+  int fd = pool_mpi_link_take_fd (&self->process->link);
+  AgentLink *agent;
+
+  drop_link (self, peer);
+  if (fd < 0)
+    return;
+  agent = g_new (AgentLink, 1);
+  agent->peer = peer;
+  pool_mpi_link_init (&agent->link, fd);
+  g_hash_table_insert (self->links, GUINT_TO_POINTER (peer), agent);
+  pool_mpi_link_watch (&agent->link, self->epoll_fd);
+}
+
+static gboolean
+receive_from_agent (PoolMpiBackend *self, AgentLink *agent)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  gboolean any = receive_frames (self, agent);
+  guint peer = agent->peer;
+
+  pool_mpi_link_flush (&agent->link);
+  if (pool_mpi_link_is_moving (&agent->link))
+    pool_remote_backend_hear_peer (remote, peer);
+  pool_mpi_link_watch (&agent->link, self->epoll_fd);
+  if (!agent->link.is_broken)
+    return any;
+  /* the MPI will say so, too, but later */
+  drop_link (self, peer);
+  pool_remote_backend_lose_peer (remote, peer, "its process has ended");
+  return TRUE;
+}
+
+/* --- the process --- */
+
+static void
+agent_ended (PoolMpiBackend *self, guint number, const char *how)
+{
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  PoolRemoteAgent *agent = pool_remote_backend_find_launched (remote, number);
+
+  /* what it said last came by another way, and may be that it has ended as it should */
+  if (agent != NULL && agent->peer != 0)
+    drop_link (self, agent->peer);
+  pool_remote_backend_agent_ended (remote, number, how);
 }
 
 static void
@@ -261,7 +366,10 @@ take_frame (PoolMpiBackend *self, const PoolMpiFrame *frame)
       return;
     case POOL_MPI_ENDED:
       text = get_text (self);
-      pool_remote_backend_agent_ended (remote, frame->value, text);
+      agent_ended (self, frame->value, text);
+      return;
+    case POOL_MPI_DIRECT:
+      add_link (self, frame->peer);
       return;
     default:
       return;
@@ -275,6 +383,7 @@ pool_mpi_backend_close (PoolRemoteBackend *remote)
 {
   PoolMpiBackend *self = cast (remote);
 
+  g_hash_table_remove_all (self->links);
   if (self->epoll_fd >= 0)
     close (self->epoll_fd);
   self->epoll_fd = -1;
@@ -309,6 +418,7 @@ lose_all (PoolMpiBackend *self)
     return FALSE;
   if (self->how_ended == NULL)
     self->how_ended = pool_mpi_process_describe_end (self->process);
+  g_hash_table_remove_all (self->links);
   whole = g_strdup_printf ("the process that has the MPI is gone: %s", self->how_ended);
   for (guint i = 0; i < remote->agents->len; i++)
     if (remote->agents->pdata[i] != NULL)
@@ -317,44 +427,103 @@ lose_all (PoolMpiBackend *self)
 }
 
 static gboolean
-pool_mpi_backend_receive (PoolRemoteBackend *remote)
+receive_from_process (PoolMpiBackend *self)
 {
-  PoolMpiBackend *self = cast (remote);
+  PoolRemoteBackend *remote = POOL_REMOTE_BACKEND (self);
+  PoolMpiLink *link = &self->process->link;
   PoolMpiFrame frame;
+  guint n = 0;
+
+  for (; n < RECEIVE_MAX && pool_mpi_link_receive (link, &frame, self->parts); n++)
+    take_frame (self, &frame);
+  g_ptr_array_set_size (self->parts, 0);
+  self->has_left |= n == RECEIVE_MAX;
+  pool_mpi_link_flush (link);
+  if (pool_mpi_link_is_moving (link))
+    pool_remote_backend_hear_peer (remote, 0);
+  if (!link->is_broken)
+    {
+      pool_mpi_link_watch (link, self->epoll_fd);
+      return n > 0;
+    }
+  /* it would be readable for ever */
+  epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, link->fd, NULL);
+  return lose_all (self) || n > 0;
+}
+
+/* Who is done with may be gone by the time that another one is heard. */
+static gboolean
+receive_from_peers (PoolMpiBackend *self, const guint *peers, guint n)
+{
   gboolean any = FALSE;
 
-  if (self->process == NULL)
-    return FALSE;
-  pool_mpi_process_read_errors (self->process);
-  for (guint i = 0; i < RECEIVE_MAX && pool_mpi_link_receive (&self->process->link, &frame, self->parts); i++)
+  for (guint i = 0; i < n; i++)
     {
-      any = TRUE;
-      take_frame (self, &frame);
-    }
-  g_ptr_array_set_size (self->parts, 0);
-  if (pool_mpi_link_is_moving (&self->process->link))
-    pool_remote_backend_hear_peer (remote, 0);
-  if (self->waits_for_output && pool_mpi_link_flush (&self->process->link))
-    watch_link (self, pool_mpi_link_has_output (&self->process->link));
-  /* a pool that has ended may not be joined before the next one wants the ranks */
-  if (self->is_rank && remote->is_stopping && !has_agents (remote))
-    pool_mpi_backend_close (remote);
-  else if (self->process->link.is_broken)
-    {
-      /* it would be readable for ever */
-      epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, self->process->link.fd, NULL);
-      any |= lose_all (self);
+      AgentLink *agent = find_link (self, peers[i]);
+
+      any |= agent != NULL && receive_from_agent (self, agent);
     }
   return any;
 }
 
-/* What has come to the link makes its descriptor readable; the buffer may hold a frame only if receive() left one. */
+static gboolean
+receive_from_ready (PoolMpiBackend *self)
+{
+  struct epoll_event events[READY_MAX];
+  guint peers[READY_MAX] = { 0 }, n_peers = 0;
+  gboolean process_is_ready = FALSE, any;
+  int n = epoll_wait (self->epoll_fd, events, READY_MAX, 0);
+
+  for (int i = 0; i < n; i++)
+    if (events[i].data.ptr == &self->process->link)
+      process_is_ready = TRUE;
+    else if (events[i].data.ptr == NULL)
+      pool_mpi_process_read_errors (self->process);
+    else
+      peers[n_peers++] = ((AgentLink *) events[i].data.ptr)->peer;
+  any = receive_from_peers (self, peers, n_peers);
+  return (process_is_ready && receive_from_process (self)) || any;
+}
+
+static gboolean
+receive_from_all (PoolMpiBackend *self)
+{
+  g_autofree gpointer *keys = NULL;
+  g_autofree guint *peers = NULL;
+  gboolean any;
+  guint n;
+
+  self->has_left = FALSE;
+  keys = g_hash_table_get_keys_as_array (self->links, &n);
+  peers = g_new (guint, n);
+  for (guint i = 0; i < n; i++)
+    peers[i] = GPOINTER_TO_UINT (keys[i]);
+  any = receive_from_peers (self, peers, n);
+  return receive_from_process (self) || any;
+}
+
+static gboolean
+pool_mpi_backend_receive (PoolRemoteBackend *remote)
+{
+  PoolMpiBackend *self = cast (remote);
+  gboolean any;
+
+  if (self->process == NULL)
+    return FALSE;
+  any = self->has_left ? receive_from_all (self) : receive_from_ready (self);
+  /* a pool that has ended may not be joined before the next one wants the ranks */
+  if (self->is_rank && remote->is_stopping && !has_agents (remote))
+    pool_mpi_backend_close (remote);
+  return any;
+}
+
+/* What has come to a link makes its descriptor readable; a buffer may hold a frame only if receive() left one. */
 static gboolean
 pool_mpi_backend_has_message (PoolRemoteBackend *remote)
 {
   PoolMpiBackend *self = cast (remote);
 
-  return self->process != NULL && pool_mpi_link_has_frame (&self->process->link);
+  return self->process != NULL && self->has_left;
 }
 
 static void
@@ -363,6 +532,7 @@ pool_mpi_backend_finalize (GObject *object)
   PoolMpiBackend *self = cast (object);
 
   pool_mpi_backend_close (POOL_REMOTE_BACKEND (object));
+  g_hash_table_unref (self->links);
   g_ptr_array_unref (self->parts);
   g_free (self->how_ended);
   G_OBJECT_CLASS (pool_mpi_backend_parent_class)->finalize (object);
@@ -409,6 +579,7 @@ static void
 pool_mpi_backend_init (PoolMpiBackend *self)
 {
   self->epoll_fd = -1;
+  self->links = g_hash_table_new_full (NULL, NULL, NULL, free_link);
   self->parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
 }
 

@@ -24,7 +24,7 @@
 #define SHARE 4
 
 /* The same, µs, where somebody rings: a bell may be heard before what it was rung for is there, or be lost. */
-static const guint rung_intervals[] = { 0, 100, 1000, 10000 };
+static const guint rung_intervals[] = { 0, 100, 1000, 10000, 10000, 50000 };
 
 gboolean
 pool_mpi_backoff_init (PoolMpiBackoff *self, GError **error)
@@ -71,29 +71,38 @@ pool_mpi_backoff_reset (PoolMpiBackoff *self)
   self->n_asked = 0;
 }
 
+/* Anew makes it unreadable again. */
+static void
+set_timer (PoolMpiBackoff *self, gint64 now, gint64 interval)
+{
+  const struct itimerspec spec = { .it_value.tv_nsec = interval * 1000 };
+
+  timerfd_settime (self->timer_fd, 0, &spec, NULL);
+  self->due_at = now + interval;
+}
+
 gboolean
 pool_mpi_backoff_next (PoolMpiBackoff *self, gboolean has_bells)
 {
-  gint64 elapsed = g_get_monotonic_time () - self->active_at;
-  struct itimerspec spec = { 0 };
+  gint64 now = g_get_monotonic_time (), elapsed = now - self->active_at;
 
   if (has_bells)
     {
-      guint i = MIN (self->n_asked, G_N_ELEMENTS (rung_intervals) - 1);
+      gint64 interval = rung_intervals[MIN (self->n_asked, G_N_ELEMENTS (rung_intervals) - 1)];
 
+      /* who was woken by something else has not waited for long */
+      if (now < self->due_at && now + interval >= self->due_at)
+        return FALSE;
       self->n_asked++;
-      spec.it_value.tv_nsec = rung_intervals[i] * 1000;
-      if (i > 0)
-        timerfd_settime (self->timer_fd, 0, &spec, NULL);
-      return i == 0;
+      if (interval > 0)
+        set_timer (self, now, interval);
+      return interval == 0;
     }
   if (self->may_spin && elapsed < SPIN_US)
     {
       sched_yield ();
       return TRUE;
     }
-  /* setting it anew makes it unreadable again */
-  spec.it_value.tv_nsec = CLAMP (elapsed / SHARE, INTERVAL_MIN, INTERVAL_MAX) * 1000;
-  timerfd_settime (self->timer_fd, 0, &spec, NULL);
+  set_timer (self, now, CLAMP (elapsed / SHARE, INTERVAL_MIN, INTERVAL_MAX));
   return FALSE;
 }

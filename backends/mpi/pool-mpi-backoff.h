@@ -15,6 +15,7 @@ typedef struct
   int epoll_fd; /* -1: nobody has asked for it */
   int timer_fd; /* readable when it is time to ask again */
   gint64 active_at;  /* monotonic µs: when something happened last */
+  gint64 due_at;     /* when timer_fd is, or was, readable */
   gboolean may_spin;
   guint n_asked; /* since something happened, or somebody rang */
 } PoolMpiBackoff;
@@ -25,7 +26,10 @@ void pool_mpi_backoff_clear (PoolMpiBackoff *self);
 int pool_mpi_backoff_get_fd (PoolMpiBackoff *self, int fd);
 /* Something has happened, or somebody has rung. */
 void pool_mpi_backoff_reset (PoolMpiBackoff *self);
-/* Nothing has. @has_bells: whoever sends something rings, so that there is hardly a reason to ask. TRUE, it is to be asked again at once; FALSE, when timer_fd is readable. */
+/*
+ * Nothing has. @has_bells: whoever sends something rings, so that there is hardly a reason to ask. TRUE: it is to be asked again at once;
+ * FALSE: when timer_fd is readable.
+ */
 gboolean pool_mpi_backoff_next (PoolMpiBackoff *self, gboolean has_bells);
 
 G_END_DECLS

@@ -3,6 +3,8 @@
 
 #include "pool-mpi-bell.h"
 
+#include "pool-mpi-fd.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,13 +25,16 @@ set_address (struct sockaddr_un *address, guint64 name)
 void
 pool_mpi_bell_open (PoolMpiBell *self)
 {
+  const int on = 1;
   struct sockaddr_un address;
   socklen_t size;
 
+  self->handed = -1;
   self->name = (guint64) getpid () << 32 | MAX (g_random_int (), 1);
   self->fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   size = set_address (&address, self->name);
-  if (self->fd < 0 || bind (self->fd, (struct sockaddr *) &address, size) != 0)
+  if (self->fd < 0 || setsockopt (self->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
+      bind (self->fd, (struct sockaddr *) &address, size) != 0)
     pool_mpi_bell_close (self);
 }
 
@@ -38,7 +43,9 @@ pool_mpi_bell_close (PoolMpiBell *self)
 {
   if (self->fd >= 0)
     close (self->fd);
-  self->fd = -1;
+  if (self->handed >= 0)
+    close (self->handed);
+  self->fd = self->handed = -1;
   self->name = 0;
 }
 
@@ -53,10 +60,30 @@ pool_mpi_bell_ring (const PoolMpiBell *self, guint64 name)
             set_address (&address, name));
 }
 
+gboolean
+pool_mpi_bell_hand (const PoolMpiBell *self, guint64 name, int fd)
+{
+  struct sockaddr_un address;
+  struct iovec block = { (void *) &self->name, sizeof self->name };
+
+  return self->fd >= 0 && name != 0 &&
+         pool_mpi_send_fd (self->fd, &block, (struct sockaddr *) &address, set_address (&address, name), fd) > 0;
+}
+
 guint64
 pool_mpi_bell_take (PoolMpiBell *self)
 {
   guint64 name;
+  struct iovec block = { &name, sizeof name };
+  int fd;
 
-  return self->fd >= 0 && recv (self->fd, &name, sizeof name, MSG_DONTWAIT) == sizeof name ? name : 0;
+  if (self->fd < 0 || pool_mpi_receive_fd (self->fd, &block, &fd) != sizeof name)
+    return 0;
+  if (fd >= 0)
+    {
+      if (self->handed >= 0)
+        close (self->handed);
+      self->handed = fd;
+    }
+  return name;
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,11 +56,11 @@ typedef struct
 /* --- what becomes of ranks --- */
 
 static void
-tell_peer (Bridge *self, PoolMpiPeer *peer, PoolMpiEnvelopeKind kind)
+tell_peer (Bridge *self, PoolMpiPeer *peer, PoolMpiEnvelopeKind kind, gboolean is_direct)
 {
   const PoolMpiEnvelope envelope = { .kind = kind, .number = peer->number, .n_workers = peer->n_workers,
                                      .pid = self->program, .bell = self->messages.bell.name,
-                                     .machine = self->machine };
+                                     .machine = self->machine, .is_direct = is_direct };
 
   pool_mpi_messages_send (&self->messages, peer, &envelope, NULL, 0, NULL, 0);
 }
@@ -150,13 +151,33 @@ look_after_peers (Bridge *self)
   return any;
 }
 
+/*
+ * One on this machine and the program get a link to each other, so that a message need not go through this process and the MPI. The
+ * agent has its end before it hears that it is to begin. FALSE: messages go by the MPI.
+ */
+static gboolean
+join_peer (Bridge *self, PoolMpiPeer *peer)
+{
+  gboolean ok;
+  int sockets[2];
+
+  if (peer->bell == 0 || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
+    return FALSE;
+  /* if the agent cannot be given its end, the program sees that nobody has it */
+  ok = pool_mpi_link_send_fd (&self->link, POOL_MPI_DIRECT, peer->id, sockets[0]) &&
+       pool_mpi_bell_hand (&self->messages.bell, peer->bell, sockets[1]);
+  close (sockets[0]);
+  close (sockets[1]);
+  return ok;
+}
+
 /* It is free, and somebody may be waiting for that. */
 static void
 begin_peer (Bridge *self, PoolMpiPeer *peer)
 {
   peer->state = PEER_BUSY;
   peer->asked_at = 0;
-  tell_peer (self, peer, POOL_MPI_ENVELOPE_BEGIN);
+  tell_peer (self, peer, POOL_MPI_ENVELOPE_BEGIN, join_peer (self, peer));
 }
 
 static void
@@ -166,7 +187,7 @@ drop_peer (Bridge *self, PoolMpiPeer *peer)
   peer->asked_at = 0;
   if (peer->state == PEER_BUSY)
     {
-      tell_peer (self, peer, POOL_MPI_ENVELOPE_DROP);
+      tell_peer (self, peer, POOL_MPI_ENVELOPE_DROP, FALSE);
       peer->state = PEER_DROPPED;
     }
 }
@@ -443,7 +464,7 @@ end_all (Bridge *self)
       PoolMpiPeer *peer = self->messages.peers->pdata[i];
 
       peer->n_workers = !self->lost_one;
-      tell_peer (self, peer, POOL_MPI_ENVELOPE_OVER);
+      tell_peer (self, peer, POOL_MPI_ENVELOPE_OVER, FALSE);
     }
   while (!pool_mpi_messages_is_idle (&self->messages) && g_get_monotonic_time () < until)
     {
@@ -490,6 +511,7 @@ pool_mpi_bridge_main (int argc, char **argv)
   self.machine = pool_mpi_get_machine ();
   self.parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
   pool_mpi_link_init (&self.link, fd);
+  self.link.heap = pool_share_heap_new ();
   pool_mpi_messages_init (&self.messages);
   pool_mpi_set_environment (g_getenv ("PMIX_RANK") == NULL && g_getenv ("PMI_RANK") == NULL);
   if (!pool_mpi_backoff_init (&self.backoff, &error) || !pool_mpi_start (&error))

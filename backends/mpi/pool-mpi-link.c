@@ -3,8 +3,11 @@
 
 #include "pool-mpi-link.h"
 
+#include "pool-mpi-fd.h"
+
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -25,9 +28,9 @@ pool_mpi_link_init (PoolMpiLink *self, int fd)
   *self = (PoolMpiLink){ .fd = fd,
                          .buffer = g_malloc (BUFFER_SIZE),
                          .sizes = g_array_new (FALSE, FALSE, sizeof (guint64)),
-                         .parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref),
-                         .heap = pool_share_heap_new () };
+                         .parts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref) };
   g_queue_init (&self->out);
+  g_queue_init (&self->fds);
   setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
@@ -38,6 +41,8 @@ pool_mpi_link_clear (PoolMpiLink *self)
     return;
   close (self->fd);
   g_queue_clear_full (&self->out, (GDestroyNotify) g_bytes_unref);
+  while (self->fds.length > 0)
+    close (pool_mpi_link_take_fd (self));
   g_clear_pointer (&self->buffer, g_free);
   g_clear_pointer (&self->sizes, g_array_unref);
   g_clear_pointer (&self->parts, g_ptr_array_unref);
@@ -152,6 +157,23 @@ pool_mpi_link_send (PoolMpiLink *self, PoolMpiFrameKind kind, guint peer, guint 
   return send_frame (self, &frame, text, text != NULL ? strlen (text) : 0, NULL, 0);
 }
 
+/* With its first byte; what cannot be sent at once is not sent. */
+gboolean
+pool_mpi_link_send_fd (PoolMpiLink *self, PoolMpiFrameKind kind, guint peer, int fd)
+{
+  PoolMpiFrame frame = { .kind = kind, .peer = peer };
+  struct iovec block = { &frame, sizeof frame };
+  gssize sent;
+
+  if (self->out.length > 0 || self->is_broken)
+    return FALSE;
+  sent = pool_mpi_send_fd (self->fd, &block, NULL, 0, fd);
+  if (sent <= 0)
+    return FALSE;
+  keep (self, NULL, &frame, sizeof frame, sent);
+  return TRUE;
+}
+
 gboolean
 pool_mpi_link_send_message (PoolMpiLink *self, guint peer, PoolWireWriter *message)
 {
@@ -171,16 +193,23 @@ pool_mpi_link_send_parts (PoolMpiLink *self, guint peer, GBytes *const *parts, g
 
 /* --- in --- */
 
+int
+pool_mpi_link_take_fd (PoolMpiLink *self)
+{
+  return self->fds.length > 0 ? GPOINTER_TO_INT (g_queue_pop_head (&self->fds)) - 1 : -1;
+}
+
 /* Reads into the buffer, or into a long part. FALSE: there is nothing to be read. */
 static gboolean
 read_into (PoolMpiLink *self, gpointer place, gsize size, gsize *n)
 {
-  gssize got;
+  struct iovec block = { place, size };
+  int fd;
+  gssize got = pool_mpi_receive_fd (self->fd, &block, &fd);
 
   *n = 0;
-  do
-    got = recv (self->fd, place, size, MSG_DONTWAIT);
-  while (got < 0 && errno == EINTR);
+  if (fd >= 0)
+    g_queue_push_tail (&self->fds, GINT_TO_POINTER (fd + 1));
   if (got > 0)
     {
       *n = got;
@@ -281,6 +310,17 @@ receive_part (PoolMpiLink *self, gsize size)
       self->part_done += n;
     }
   return TRUE;
+}
+
+void
+pool_mpi_link_watch (PoolMpiLink *self, int epoll_fd)
+{
+  struct epoll_event event = { .events = self->out.length > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = self };
+
+  if (event.events == self->watched)
+    return;
+  epoll_ctl (epoll_fd, self->watched == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, self->fd, &event);
+  self->watched = event.events;
 }
 
 gboolean

@@ -7,8 +7,9 @@
 G_BEGIN_DECLS
 
 /*
- * What a pool and its process of the MPI (pool-mpi-bridge.c) say to each other, over a pair of stream sockets. Neither side ever waits
- * for the other: what does not go out is kept.
+ * What a pool and its process of the MPI (pool-mpi-bridge.c) say to each other, over a pair of stream sockets; and a pool and an agent
+ * on its machine, which have a pair of their own and say nothing but messages. Neither side ever waits for the other: what does not
+ * go out is kept.
  */
 typedef enum
 {
@@ -20,6 +21,7 @@ typedef enum
   POOL_MPI_PLACES,  /* value: how many more agents there can be */
   POOL_MPI_ENDED,   /* value: number of an agent that is gone or never came; part: how */
   POOL_MPI_MOVING,  /* peer: something long is on its way, and comes along */
+  POOL_MPI_DIRECT,  /* peer, and a descriptor: from now on it is talked to by that */
 
   /* a pool to the process */
   POOL_MPI_OPEN,    /* a pool begins */
@@ -54,7 +56,9 @@ typedef struct
   GArray *sizes; /* guint64: of its parts */
   GPtrArray *parts; /* GBytes: those that are there, the last one maybe not whole */
   gsize part_done;
-  PoolShareHeap *heap; /* NULL: there is no such memory */
+  PoolShareHeap *heap; /* where long parts are received; NULL: each has memory of its own */
+  GQueue fds; /* 1 + descriptors that have come, and were not taken */
+  guint32 watched; /* events, by an epoll; 0: it is not */
 } PoolMpiLink;
 
 void pool_mpi_link_init (PoolMpiLink *self, int fd);
@@ -64,6 +68,10 @@ gboolean pool_mpi_link_send (PoolMpiLink *self, PoolMpiFrameKind kind, guint pee
 /* The message's head is copied where it cannot be sent at once; its parts are kept. */
 gboolean pool_mpi_link_send_message (PoolMpiLink *self, guint peer, PoolWireWriter *message);
 gboolean pool_mpi_link_send_parts (PoolMpiLink *self, guint peer, GBytes *const *parts, guint n_parts);
+/* A frame without parts. FALSE: it has not been sent, and is not kept. */
+gboolean pool_mpi_link_send_fd (PoolMpiLink *self, PoolMpiFrameKind kind, guint peer, int fd);
+/* The next one that has come; -1: there is none. */
+int pool_mpi_link_take_fd (PoolMpiLink *self);
 /* Sends what is kept, as far as it goes. */
 gboolean pool_mpi_link_flush (PoolMpiLink *self);
 static inline gboolean
@@ -77,6 +85,8 @@ pool_mpi_link_is_moving (const PoolMpiLink *self)
 {
   return self->out.length > 0 || self->frame.kind != POOL_MPI_FRAME_NONE;
 }
+/* Makes @epoll_fd, which knows it by its address, readable if there is something to be received, or what is kept can go out. */
+void pool_mpi_link_watch (PoolMpiLink *self, int epoll_fd);
 /* Has receive() left something that needs no more of the other side? */
 gboolean pool_mpi_link_has_frame (PoolMpiLink *self);
 /* A whole frame, with parts that may be taken from the array; FALSE: there is none. */

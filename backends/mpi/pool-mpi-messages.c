@@ -61,7 +61,9 @@ free_peer (gpointer data)
 void
 pool_mpi_messages_init (PoolMpiMessages *self)
 {
-  *self = (PoolMpiMessages){ .peers = g_ptr_array_new_with_free_func (free_peer), .heap = pool_share_heap_new () };
+  *self = (PoolMpiMessages){ .peers = g_ptr_array_new_with_free_func (free_peer),
+                             .heap = pool_share_heap_new (),
+                             .piece = PIECE_MAX };
   pool_mpi_bell_open (&self->bell);
 }
 
@@ -107,11 +109,11 @@ test (PoolMpiPeer *peer, Transfer *transfer)
 
 /* One part, in pieces. */
 static void
-move_part (PoolMpiPeer *peer, Transfer *transfer, guint8 *data, gsize size, gboolean is_received)
+move_part (PoolMpiMessages *self, PoolMpiPeer *peer, Transfer *transfer, guint8 *data, gsize size, gboolean is_received)
 {
-  for (gsize done = 0; done < size; done += PIECE_MAX)
+  for (gsize done = 0; done < size; done += self->piece)
     {
-      int n = (int) MIN (size - done, PIECE_MAX);
+      int n = (int) MIN (size - done, self->piece);
       MPI_Request request = MPI_REQUEST_NULL;
       int code = is_received ? MPI_Irecv (data + done, n, MPI_BYTE, peer->rank, TAG_PART, peer->comm, &request)
                              : MPI_Isend (data + done, n, MPI_BYTE, peer->rank, TAG_PART, peer->comm, &request);
@@ -160,7 +162,7 @@ pool_mpi_messages_send (PoolMpiMessages *self, PoolMpiPeer *peer, const PoolMpiE
       guint8 *data = (guint8 *) g_bytes_get_data (parts[i], &size);
 
       g_ptr_array_add (transfer->parts, g_bytes_ref (parts[i]));
-      move_part (peer, transfer, data, size, FALSE);
+      move_part (self, peer, transfer, data, size, FALSE);
     }
   pool_mpi_bell_ring (&self->bell, peer->bell);
   /* a short one is gone by now */
@@ -283,7 +285,7 @@ ask_for_parts (PoolMpiMessages *self, PoolMpiPeer *peer, Transfer *transfer)
       if (bytes == NULL)
         bytes = g_bytes_new_take (data, size);
       g_ptr_array_add (transfer->parts, bytes);
-      move_part (peer, transfer, (guint8 *) g_bytes_get_data (bytes, NULL), size, TRUE);
+      move_part (self, peer, transfer, (guint8 *) g_bytes_get_data (bytes, NULL), size, TRUE);
     }
   return TRUE;
 }

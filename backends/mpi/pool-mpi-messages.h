@@ -24,7 +24,7 @@ typedef enum
   POOL_MPI_ENVELOPE_FREE, /* it is free again */
 
   /* and back */
-  POOL_MPI_ENVELOPE_BEGIN, /* number, n_workers, pid: of the program, machine: that it is on: a pool wants it */
+  POOL_MPI_ENVELOPE_BEGIN, /* number, n_workers, pid: of the program, machine: that it is on, is_direct: a pool wants it */
   POOL_MPI_ENVELOPE_DROP,  /* no pool wants it any more */
   POOL_MPI_ENVELOPE_OVER,  /* n_workers: 1 if in order: the job ends */
 } PoolMpiEnvelopeKind;
@@ -38,6 +38,7 @@ typedef struct
   guint64 pid;
   guint64 bell;    /* of the sender: see pool-mpi-bell.h */
   guint64 machine; /* processes of the same one can be waited for; see pool_mpi_get_machine() */
+  guint64 is_direct; /* the descriptor that was handed in before is a link to the program: messages go that way */
 } PoolMpiEnvelope;
 
 /* Another rank. */
@@ -67,6 +68,7 @@ typedef struct
   PoolShareHeap *heap; /* NULL: there is no such memory */
   PoolMpiBell bell;
   guint next; /* to be looked at first, so that each gets its turn */
+  gsize piece; /* what one call sends at most; the same everywhere */
 } PoolMpiMessages;
 
 void pool_mpi_messages_init (PoolMpiMessages *self);

@@ -86,6 +86,7 @@ pool_mpi_process_start (const char *const *info, gboolean keep_errors, GError **
   self->errors = g_string_new (NULL);
   self->owner = getpid ();
   pool_mpi_link_init (&self->link, sockets[0]);
+  self->link.heap = pool_share_heap_new ();
   if (result == 0)
     return self;
   g_set_error (error, POOL_ERROR, POOL_ERROR_BACKEND, "The pool cannot run its helper %s: %s", argv[0],
@@ -101,7 +102,7 @@ void
 pool_mpi_process_read_errors (PoolMpiProcess *self)
 {
   char text[4096];
-  gssize n;
+  gssize n = -1;
 
   while (self->error_fd >= 0 && (n = read (self->error_fd, text, sizeof text)) > 0)
     {
@@ -110,6 +111,12 @@ pool_mpi_process_read_errors (PoolMpiProcess *self)
         n = write (STDERR_FILENO, text, n);
       else if (self->errors->len < ERRORS_MAX)
         g_string_append_len (self->errors, text, n);
+    }
+  /* it would be readable for ever */
+  if (self->error_fd >= 0 && n == 0)
+    {
+      close (self->error_fd);
+      self->error_fd = -1;
     }
 }
 
@@ -181,11 +188,16 @@ pool_mpi_process_open (PoolMpiProcess *self, GError **error)
       struct pollfd fds[] = { { self->link.fd, POLLIN, 0 }, { self->error_fd, POLLIN, 0 } };
       gint64 left = until - g_get_monotonic_time ();
       PoolMpiFrame frame;
+      int fd;
 
       while (pool_mpi_link_receive (&self->link, &frame, parts))
-        /* what is left of the pool before this one is not for this */
-        if (frame.kind == POOL_MPI_READY || frame.kind == POOL_MPI_FAILED)
-          return take_answer (self, &frame, parts, error);
+        {
+          if (frame.kind == POOL_MPI_READY || frame.kind == POOL_MPI_FAILED)
+            return take_answer (self, &frame, parts, error);
+          /* what is left of the pool before this one is not for this */
+          if (frame.kind == POOL_MPI_DIRECT && (fd = pool_mpi_link_take_fd (&self->link)) >= 0)
+            close (fd);
+        }
       if (self->link.is_broken)
         return fail (self, NULL, error);
       if (left <= 0)

@@ -131,7 +131,7 @@ measure_cold (BenchRun *run, PoolManager *pool, BenchSamples *samples, GError **
     {
       gint64 start;
 
-      g_usleep (2000);
+      g_usleep (run->figure->n);
       start = bench_now ();
       if (!bench_double_call (pool, x, error))
         return FALSE;

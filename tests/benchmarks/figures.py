@@ -164,6 +164,7 @@ FIGURES = [
     mpi('throughput-b', None, None, None, higher=True),
     mpi('rtt-a', 8, 4, raw_mpi('rtt')),
     mpi('rtt-b', None, None, raw_mpi('rtt')),
+    mpi('rtt-idle', 3000, 1000, None),
     mpi('payload-1m-copied', None, None, raw_mpi('payload-1m'), higher=True),
     # for comparison: the same values through multiprocessing, and what the machine takes
     Figure('payload-1m', 'multiprocessing', multiprocessing('payload-1m'), higher=True),

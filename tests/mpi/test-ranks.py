@@ -9,9 +9,9 @@ import signal
 import subprocess
 import time
 
-from ranks import COMMAND, IS_OPEN_MPI, Ranks, name_of, ticks, wait_for_end, words_of
+from ranks import COMMAND, IS_OPEN_MPI, Ranks, elsewhere, name_of, ticks, wait_for_end, words_of
 
-from pools import POOL_ERROR, expect_all_right
+from pools import POOL_ERROR, Drive, expect_all_right
 from remotetest import Skip, for_each, main, test, wait_until
 
 MONTE_CARLO = os.environ['POOL_MONTE_CARLO']
@@ -144,6 +144,24 @@ def test_the_process_that_has_the_mpi_is_killed():
         assert result['open'] == 0 and result['wrong'] == 0 and result['twice'] == 0, result
         assert result['right'] + sum(result['errors'].values()) == 400, result
         assert set(result['errors']) <= {f'{POOL_ERROR} {code}' for code in (6, 10, 12)}, result
+
+
+@for_each([100, 30000, 3000000])
+def test_a_rank_of_another_machine(size):
+    if not IS_OPEN_MPI or (unshare := elsewhere()) is None:
+        raise Skip('no process can be hidden from the others here')
+    with Ranks() as here:
+        # there is nothing that is shared but the network
+        command = [os.environ['POOL_DRIVE'], '--backend', 'mpi', '-j', 2, '-n', 60, '--kind', 'bytes', '--size', size, '--hold']
+        worker = [':', '-n', '1', *unshare, COMMAND, 'worker', '--mpi', '-j', '2']
+        process = here.mpirun(1, *command, *worker, options=['--mca', 'btl', 'self,tcp'], bufsize=0, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, env=dict(os.environ, POOL_TEST_RANKS='1'))
+        drive = Drive(process)
+        expect_all_right(drive.result(), 60)
+        assert len({os.readlink(f'/proc/{pid}/ns/pid') for pid in here.family()}) == 2, here.describe()
+        process.stdin.close()
+        expect_all_right(drive.result(), 60)
+        drive.end()
 
 
 @test

@@ -87,3 +87,55 @@ def test_keywords_for_workers(tmp_path):
                 print(json.dumps(pool.apply(look)))
     ''')
     assert lines == [[str(tmp_path), 'red', 'yes']]
+
+
+@pytest.mark.skipif(MPIRUN is None, reason='there is no mpirun')
+def test_what_the_main_module_of_workers_has(tmp_path):
+    lines = run_ranks(2, tmp_path, '''
+        import json
+        import os
+        import sys
+        from gi.repository import Pool
+
+        def look():
+            return [greeting, sys.flags.optimize, os.path.basename(sys.executable)]
+
+        if __name__ == '__main__':
+            with Pool.MPIPool(globals={'greeting': 'hello'}, python_exe=sys.executable, python_args=['-OO']) as pool:
+                print(json.dumps(pool.apply(look)))
+    ''')
+    assert lines == [['hello', 2, os.path.basename(sys.executable)]]
+
+
+@pytest.mark.skipif(MPIRUN is None, reason='there is no mpirun')
+def test_workers_without_the_main_module(tmp_path):
+    lines = run_ranks(2, tmp_path, f'''
+        import json
+        import operator
+        import os
+        from gi.repository import Pool
+
+        with open('{tmp_path}/imported', 'a') as note:
+            note.write('x')
+        with Pool.MPIPool(main=False) as pool:
+            print(json.dumps(pool.apply(operator.add, (2, 3))))
+    ''')
+    assert lines == [5]
+    # each rank has run it up to where the pool is made, and no worker
+    assert (tmp_path / 'imported').read_text() == 'xx'
+
+
+@pytest.mark.skipif(MPIRUN is None, reason='there is no mpirun')
+def test_a_script_without_a_guard_is_told(tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text(textwrap.dedent('''
+        from gi.repository import Pool
+
+        with Pool.MPIPool() as pool:
+            pool.apply(print)
+    '''))
+    done = subprocess.run([MPIRUN, '-n', '2', sys.executable, str(script)], env={**SETTINGS, **os.environ}, timeout=60,
+                          check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "if __name__ == '__main__':" in done.stderr, done
+    assert 'MPI_Init' not in done.stderr, done

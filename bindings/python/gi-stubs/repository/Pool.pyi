@@ -320,8 +320,10 @@ class ResilientZPool(ZPool):
 
 class MPIPool(Pool):
     def __init__(self, processes: int | None = ..., initializer: Callable[..., object] | None = ...,
-                 initargs: Iterable[Any] = ..., *, mpi_info: Mapping[str, str] | None = ...,
-                 env: Mapping[str, str] | None = ..., path: Iterable[str] | None = ..., wdir: str | None = ...,
+                 initargs: Iterable[Any] = ..., *, python_exe: str | None = ..., python_args: Iterable[str] | None = ...,
+                 mpi_info: Mapping[str, str] | Iterable[tuple[str, str]] | None = ...,
+                 globals: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = ..., main: bool = ...,
+                 path: Iterable[str] | None = ..., wdir: str | None = ..., env: Mapping[str, str] | None = ...,
                  **options: Any) -> None: ...
 
 # --- a work queue with one target ---

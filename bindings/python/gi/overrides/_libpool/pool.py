@@ -9,6 +9,7 @@ import pickle
 import shlex
 import sys
 import time
+import types
 import warnings
 import weakref
 
@@ -190,6 +191,7 @@ class Pool:
     _tells_jobs = _tells_acks = False  # whether a subclass overrides on_job_ready(), send_ack()
     _all_up = False  # whether all workers were, once
     _runs_again = False  # whether calls that raise are
+    _program = spawning.Program()
     _attempts = 1  # how often a call that raises is run in all
     _log_marker = None  # with loggers: see logs.flush()
     _submitting = 0  # calls that are on their way, while their results are looked for by number
@@ -332,10 +334,10 @@ class Pool:
                 self._start_method = spawning.choose_remote_method(self._backend, start_method, self._ctx)
             else:
                 self._start_method = spawning.choose_method(start_method, self._ctx)
-            self._calls = ProcessCalls(self._start_method != 'fork' and spawning.hides_main())
+            self._calls = ProcessCalls(self._start_method != 'fork' and spawning.hides_main(self._program))
             logs.connect(self._native, self._loggers)
             inherited = spawning.prepare(self._native, self._start_method, self._initializer, self._initargs,
-                                         logs.describe(self._loggers), remote, self._attempts)
+                                         logs.describe(self._loggers), remote, self._attempts, self._program)
         try:
             with spawning.inheritable(inherited):
                 self._native.start()
@@ -849,11 +851,22 @@ class ResilientZPool(ZPool):
                          **options)
 
 
+def _set_in_main(variables):
+    """In the main module, and for its functions: those of one that multiprocessing has imported have globals beside it."""
+    main = sys.modules['__main__']
+    names = vars(main)
+    classes = [value for value in names.values() if isinstance(value, type) and value.__module__ == main.__name__]
+    functions = [value for owner in (main, *classes) for value in vars(owner).values()
+                 if isinstance(value, types.FunctionType) and value.__module__ == main.__name__]
+    for place in [names, *(function.__globals__ for function in functions)]:
+        place.update(variables)
+
+
 class _Beginning:
     """What a worker of an MPIPool does before its initializer, which may need the path to be found."""
 
-    def __init__(self, initializer, env, path, wdir):
-        self._data = pickle.dumps(initializer, pickle.HIGHEST_PROTOCOL)
+    def __init__(self, initializer, env, path, wdir, variables):
+        self._data = pickle.dumps((initializer, dict(variables or {})), pickle.HIGHEST_PROTOCOL)
         self._env, self._path, self._wdir = dict(env or {}), [os.fspath(folder) for folder in path or ()], wdir
 
     def __call__(self, *initargs):
@@ -861,7 +874,8 @@ class _Beginning:
             os.chdir(self._wdir)
         os.environ.update(self._env)
         sys.path[:0] = self._path
-        initializer = pickle.loads(self._data)
+        initializer, variables = pickle.loads(self._data)
+        _set_in_main(variables)
         if initializer is not None:
             initializer(*initargs)
 
@@ -871,16 +885,19 @@ class MPIPool(Pool):
 
     In a program that ``mpirun -n N python3 script.py`` has started the other ranks become agents where rank 0 makes its
     pool, and what follows is run by rank 0 only; ``processes`` is N - 1 if it is not given. Elsewhere agents are spawned by
-    the MPI. As with mpi4py, ``mpi_info``, a dict, is for MPI_Comm_spawn; ``env``, ``path`` and ``wdir`` are what workers add
-    to their environment and to ``sys.path``, and where they go. Further keywords are
-    those of :class:`Pool`, and ``launcher`` and ``processes_per_agent``: see ``Pool.native.Manager``.
+    the MPI. As with mpi4py, ``mpi_info``, a dict or pairs, is for MPI_Comm_spawn; ``env``, ``path`` and ``wdir`` are what workers
+    add to their environment and to ``sys.path``, and where they go; ``globals`` are variables that their main module gets, after
+    it has been imported; ``main=False``: they do not import it; ``python_exe`` and ``python_args`` are the interpreter that they
+    are, and its options. Further keywords are those of :class:`Pool`, and ``launcher`` and ``processes_per_agent``: see
+    ``Pool.native.Manager``.
 
     Warns of ``maxtasksperchild`` and ``context``, which mpi4py's does not have. Raises ValueError if the backend is not
     installed.
     """
 
-    def __init__(self, processes=None, initializer=None, initargs=(), *, mpi_info=None, env=None, path=None, wdir=None,
-                 **options):
+    # pylint: disable-next=redefined-builtin
+    def __init__(self, processes=None, initializer=None, initargs=(), *, python_exe=None, python_args=None, mpi_info=None,
+                 globals=None, main=True, path=None, wdir=None, env=None, **options):
         for name in 'maxtasksperchild', 'context':
             if options.pop(name, None) is not None:
                 warnings.warn(f'the argument {name} is not supported by MPIPool', UserWarning, stacklevel=2)
@@ -889,9 +906,11 @@ class MPIPool(Pool):
         if mpi_info:
             words = (shlex.quote(f'{key}={value}') for key, value in dict(mpi_info).items())
             options.setdefault('launcher', 'spawn:' + ' '.join(words))
-        if env or path or wdir is not None:
-            initializer = _Beginning(initializer, env, path, wdir)
+        if env or path or wdir is not None or globals:
+            initializer = _Beginning(initializer, env, path, wdir, globals)
+        self._program = spawning.Program(python_exe, None if python_args is None else tuple(python_args), main)
         if options['backend'] == 'mpi':
+            spawning.check_importing()
             # what was printed is this program's, whatever becomes of it
             sys.stdout.flush()
             sys.stderr.flush()

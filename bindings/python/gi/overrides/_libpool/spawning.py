@@ -3,6 +3,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -12,6 +13,7 @@ import multiprocessing.process
 import multiprocessing.spawn
 import os
 import pickle
+import shutil
 import sys
 from multiprocessing.reduction import ForkingPickler
 
@@ -146,7 +148,7 @@ def _register_calls(manager):
     manager.props.keep_descriptors = True
 
 
-def prepare(manager, method, initializer, initargs, loggers, remote=False, attempts=1):
+def prepare(manager, method, initializer, initargs, loggers, remote, attempts, kind):
     """Tells a new pool of processes how its workers are made, and what each begins with.
 
     Returns the descriptors that those that are fresh interpreters are to inherit.
@@ -161,11 +163,11 @@ def prepare(manager, method, initializer, initargs, loggers, remote=False, attem
         manager.set_initializer(worker.START_NAME, None)
     else:
         # an agent may have a command of its own for its workers: then they hear only now what program theirs is
-        program = _describe_program() if remote else None
+        program = _describe_program(kind) if remote else None
         parts = _dump_start(start, None if remote else inheritance)
         data = GLib.Bytes.new(pickle.dumps((program, parts), pickle.HIGHEST_PROTOCOL))
         value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
-        manager.props.worker_command = _worker_command()
+        manager.props.worker_command = _worker_command(kind)
         manager.register_bytes(worker.START_NAME, _start_from_bytes)
         manager.set_initializer(worker.START_NAME, GLib.Variant.new_tuple(value))
         manager.props.keep_descriptors = len(inheritance.fds) > 0
@@ -185,33 +187,50 @@ def inheritable(fds):
             os.set_inheritable(fd, was)
 
 
-def _describe_program():
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What fresh interpreters are: which one is run, with which options, and whether they import the main module."""
+    executable: str | None = None
+    arguments: tuple | None = None
+    main: bool = True
+
+
+def check_importing():
+    """RuntimeError in a worker that imports the main module, and comes to where that starts a pool."""
+    multiprocessing.spawn._check_not_importing_main()
+
+
+def _describe_program(kind):
     """What multiprocessing tells a fresh interpreter; nothing of a main module that is in no file."""
     data = multiprocessing.spawn.get_preparation_data('libpool')
     del data['authkey']  # the command line is for all to see
-    if not os.path.isfile(data.get('init_main_from_path', '')):
+    if not kind.main:
+        data.pop('init_main_from_name', None)
+    if not kind.main or not os.path.isfile(data.get('init_main_from_path', '')):
         data.pop('init_main_from_path', None)
     return data
 
 
-def hides_main():
+def hides_main(kind):
     """Whether fresh interpreters cannot import the main module, and cloudpickle can send what is in it.
 
-    That is so at a prompt, with ``-c`` and standard input, and for ``__main__.py`` of a package.
+    That is so at a prompt, with ``-c`` and standard input, and for ``__main__.py`` of a package; and where they are not to.
     """
-    data = _describe_program()
+    data = _describe_program(kind)
     name = data.get('init_main_from_name', '')
     if 'init_main_from_path' in data or name and name.rpartition('.')[2] != '__main__':
         return False
     return importlib.util.find_spec('cloudpickle') is not None
 
 
-def _worker_command():
-    data = _describe_program()
+def _worker_command(kind):
+    data = _describe_program(kind)
     # nothing is imported before the path is this program's: there may be anything in the working directory
     code = f'import sys; sys.path[:] = {sys.path!r}; import gi.repository.Pool; from {__name__} import main; main()'
-    executable = os.path.abspath(os.fsdecode(multiprocessing.spawn.get_executable()))
-    return [executable, *multiprocessing.util._args_from_interpreter_flags(), '-c', code, json.dumps(data)]
+    executable = shutil.which(kind.executable) or kind.executable if kind.executable else multiprocessing.spawn.get_executable()
+    executable = os.path.abspath(os.fsdecode(executable))
+    arguments = multiprocessing.util._args_from_interpreter_flags() if kind.arguments is None else kind.arguments
+    return [executable, *arguments, '-c', code, json.dumps(data)]
 
 
 _is_prepared = False
