@@ -74,7 +74,7 @@ void
 conform_await (PoolManager *pool, const char *property, guint64 value)
 {
   GValue found = G_VALUE_INIT;
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   guint64 number;
 
   g_value_init (&found, G_TYPE_UINT64);
