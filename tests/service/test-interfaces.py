@@ -12,6 +12,7 @@ from servicetest import (Bus, ERROR, GLib, JOB_INTERFACE, NAME, PATH, POOL_INTER
 DATA = pathlib.Path(__file__).resolve().parents[2] / 'data/dbus'
 INTROSPECTABLE = 'org.freedesktop.DBus.Introspectable'
 MANAGER = 'org.freedesktop.DBus.ObjectManager'
+PROPERTIES = 'org.freedesktop.DBus.Properties'
 
 
 def describe(interface):
@@ -299,6 +300,18 @@ def wrong_calls():
         raises(unknown + 'Interface', client.call, PATH, POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
         raises(unknown + 'Object', client.call, PATH + '/pool/1', POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
         raises(unknown + 'Object', client.call, '/', NAME, 'ListTasks', GLib.Variant('()', ()))
+        raises(unknown + 'Interface', client.call, pool.path, MANAGER, 'GetManagedObjects', GLib.Variant('()', ()))
+        # a number has one spelling, and what is below an object is none
+        number = pool.path.rsplit('/', 1)[1]
+        for name in ('pool/0' + number, 'pool/x', f'pool/{number}/x', 'pool/' + '9' * 30, 'pool', 'job/' + number, 'pool/_' + number):
+            raises(unknown + 'Object', client.call, f'{PATH}/{name}', POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
+        job = submit(pool, 'debug.echo', '(s)', 'x')
+        raises('org.freedesktop.DBus.Error.InvalidArgs', job.Wait, '(i)', 1)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', job.Result, '(d)', 0.0)
+        raises(unknown + 'Interface', client.call, job.path, POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
+        raises('org.freedesktop.DBus.Error.InvalidArgs', pool.call, 'Get', '(s)', 'State', interface=PROPERTIES)
+        raises(unknown + 'Property', pool.call, 'Get', '(ss)', 'org.example.Other', 'State', interface=PROPERTIES)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', pool.call, 'Introspect', '(s)', 'x', interface=INTROSPECTABLE)
         # without an interface, as the specification allows
         assert client.call(PATH, None, 'ListBackends', GLib.Variant('()', ()))
         raises(unknown + 'Method', client.call, PATH, None, 'Explode', GLib.Variant('()', ()))
