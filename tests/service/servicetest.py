@@ -87,6 +87,14 @@ def is_alive(pid):
         return False
 
 
+def count_threads(pid):
+    """One that has ended has none."""
+    try:
+        return len(os.listdir(f'/proc/{pid}/task')) if is_alive(pid) else 0
+    except OSError:
+        return 0
+
+
 def wait_for(what, condition, seconds=20):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -135,6 +143,7 @@ class Bus:
         return [sys.executable, pathlib.Path(__file__).with_name('broker.py'), self.folder / 'bus', NAME, start]
 
     def __exit__(self, *_):
+        threads = sum(map(count_threads, self.pids()))
         self.daemon.terminate()
         self.daemon.wait()
         try:
@@ -147,6 +156,8 @@ class Bus:
             output = self.output()
             self.stack.close()
         assert self.speaks or not output, output
+        # whatever it was called for; of those that there were at most one is left
+        assert threads <= 1, threads
 
     def output(self):
         path = self.folder / 'output'

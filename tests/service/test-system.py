@@ -104,7 +104,7 @@ def the_files_say_the_same():
         assert 'Type=dbus\nBusName=org.libpool.Service1\n' in text
     for name, unit in ('org.libpool.Service1', 'pool-service'), ('org.libpool.Service1-system', 'pool-service-system'):
         text = (DATA / f'dbus/{name}.service.in').read_text()
-        assert f'Name=org.libpool.Service1\n' in text and f'SystemdService={unit}.service\n' in text
+        assert 'Name=org.libpool.Service1\n' in text and f'SystemdService={unit}.service\n' in text
         assert (DATA / f'systemd/{unit}.service.in').exists()
 
 
@@ -118,7 +118,7 @@ def systemd_accepts_the_units():
         def verify(unit, *words):
             done = subprocess.run(['systemd-analyze', 'verify', '--man=no', *words, unit], env=environment, timeout=60,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            # of other units, which are those of the machine
+            # without what it says of other units, which are those of the machine
             return done.returncode, [line for line in done.stdout.splitlines() if unit.name in line]
         for name, *words in ('pool-service-system.service',), ('pool-service.service', '--user'):
             unit = pathlib.Path(folder, name)
