@@ -190,6 +190,33 @@ def jobs():
 
 
 @test
+def a_job_that_runs_says_how_far_it_is():
+    with Bus() as bus, bus.connect() as client:
+        client.listen()
+        pool = client.create_pool(processes=1)
+        job = submit(pool, 'conform.progress', '(i)', 60000)
+        seen = wait_for('some progress', lambda: 0 < job.Progress() and job.Progress())
+        assert seen < 1
+        wait_for('more of it', lambda: job.Progress() > seen)
+        assert job.Cancel() is True
+        wait_for('its state to be told', lambda: any(s[1].get('State') == 'failed' for s in client.seen('PropertiesChanged', job.path)))
+        mapped = client.object(pool.call('MapAsync', '(sva{sv})', 'debug.sleep', GLib.Variant('ad', [0.0, 60.0]), {}))
+        wait_for('its first half', lambda: mapped.Progress() == 0.5)
+        mapped.Release()
+
+
+@test
+def soft_time_limits():
+    with Bus() as bus, bus.connect() as client:
+        client.listen()
+        pool = client.create_pool(processes=1)
+        raises('SoftTimedOut', apply, pool, 'conform.patient', '(d)', 60.0, soft_timeout=0.05)
+        path, soft, limit = client.wait_for_signal('Timeout', pool.path)
+        # a call that is waited for has no job
+        assert (path, soft) == ('/', True) and abs(limit - 0.05) < 1e-6
+
+
+@test
 def put_and_get():
     with Bus() as bus, bus.connect() as client:
         pool = client.create_pool(processes=1)
