@@ -48,6 +48,7 @@ void pool_manager_install_properties (GObjectClass *klass);
 /* what it says of itself: ids from here on */
 #define POOL_MANAGER_STATISTICS 1000
 void pool_manager_get_statistic (PoolManager *self, guint prop_id, GValue *value);
+void pool_manager_set_statistic (PoolManager *self, guint prop_id, const GValue *value);
 void pool_manager_install_statistics (GObjectClass *klass);
 /* where its workers come from, if that is elsewhere */
 #define POOL_MANAGER_REMOTE 2000

@@ -6,7 +6,7 @@
 #include "pool-enum-types.h"
 #include "pool-init.h"
 
-/* What a pool is set up with: its properties. Those that say what it does are in pool-manager-statistics.c. */
+/* What a pool is set up with: its properties. Those that say what it does, or have it say so, are in pool-manager-statistics.c. */
 
 enum
 {
@@ -43,13 +43,10 @@ enum
   PROP_MIN_PROCESSES,
   PROP_MAX_PROCESSES,
   PROP_IDLE_TIME,
-  PROP_REPORT_TASKS,
-  PROP_STATISTICS,
   PROP_CALLBACK_GRACE,
   PROP_INTERRUPTIBLE,
   PROP_KEEP_DESCRIPTORS,
   PROP_REPLACE_WORKERS,
-  PROP_VISIBLE,
   N_PROPS
 };
 
@@ -111,12 +108,6 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
     case PROP_SANDBOX:
       g_value_set_enum (value, settings->backend.sandbox);
       break;
-    case PROP_REPORT_TASKS:
-      g_value_set_boolean (value, settings->report_tasks);
-      break;
-    case PROP_STATISTICS:
-      g_value_set_boolean (value, settings->statistics);
-      break;
     case PROP_CALLBACK_GRACE:
       g_value_set_double (value, settings->callback_grace);
       break;
@@ -128,9 +119,6 @@ get_limit (PoolManager *self, guint prop_id, GValue *value)
       break;
     case PROP_REPLACE_WORKERS:
       g_value_set_boolean (value, !settings->leave_dead);
-      break;
-    case PROP_VISIBLE:
-      g_value_set_boolean (value, settings->visible);
       break;
     default:
       break;
@@ -192,12 +180,6 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
     case PROP_SANDBOX:
       settings->backend.sandbox = g_value_get_enum (value);
       break;
-    case PROP_REPORT_TASKS:
-      settings->report_tasks = g_value_get_boolean (value);
-      break;
-    case PROP_STATISTICS:
-      settings->statistics = g_value_get_boolean (value);
-      break;
     case PROP_CALLBACK_GRACE:
       settings->callback_grace = g_value_get_double (value);
       break;
@@ -209,9 +191,6 @@ set_limit (PoolManager *self, guint prop_id, const GValue *value)
       break;
     case PROP_REPLACE_WORKERS:
       settings->leave_dead = !g_value_get_boolean (value);
-      break;
-    case PROP_VISIBLE:
-      settings->visible = g_value_get_boolean (value);
       break;
     default:
       return FALSE;
@@ -356,6 +335,8 @@ pool_manager_set_property (GObject *object, guint prop_id, const GValue *value, 
     default:
       if (prop_id >= POOL_MANAGER_REMOTE)
         pool_manager_set_remote (self, prop_id, value);
+      else if (prop_id >= POOL_MANAGER_STATISTICS)
+        pool_manager_set_statistic (self, prop_id, value);
       else if (!set_limit (self, prop_id, value))
         G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -698,27 +679,6 @@ install_limits (void)
    */
   properties[PROP_SANDBOX] =
       g_param_spec_enum ("sandbox", NULL, NULL, POOL_TYPE_SANDBOX, POOL_SANDBOX_NONE, flags);
-
-  /**
-   * PoolManager:report-tasks:
-   *
-   * Whether [signal@Manager::task-accepted], [signal@Manager::task-done], [signal@Manager::timeout-set] and
-   * [signal@Manager::timeout-cancel] are emitted. They cost some microseconds for each task, so they are off; a handler that is
-   * connected to one of them before the start turns them on.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_REPORT_TASKS] = g_param_spec_boolean ("report-tasks", NULL, NULL, FALSE, flags);
-
-  /**
-   * PoolManager:statistics:
-   *
-   * Whether the times of tasks are kept account of, for [method@Manager.get_histogram] and [method@Manager.dump_metrics]. It costs a
-   * few readings of the clock for each task, so it is off. The counters do not need it.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_STATISTICS] = g_param_spec_boolean ("statistics", NULL, NULL, FALSE, flags);
 }
 
 static void
@@ -773,16 +733,6 @@ install_waiting (void)
    * Since: 1.0
    */
   properties[PROP_REPLACE_WORKERS] = g_param_spec_boolean ("replace-workers", NULL, NULL, TRUE, flags);
-
-  /**
-   * PoolManager:visible:
-   *
-   * Whether other programs of the same user can see what the pool does, as `pool top` shows it. The environment variable `POOL_TOP`,
-   * if it is `1`, says so of all pools of a program. It costs nothing while nobody looks.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_VISIBLE] = g_param_spec_boolean ("visible", NULL, NULL, FALSE, flags);
 }
 
 void

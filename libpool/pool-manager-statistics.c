@@ -28,6 +28,9 @@ enum
   PROP_N_WANTED,
   PROP_N_QUEUED,
   PROP_BYTES_IN_FLIGHT,
+  PROP_REPORT_TASKS,
+  PROP_STATISTICS,
+  PROP_VISIBLE,
 };
 
 /* --- properties --- */
@@ -118,11 +121,36 @@ get_number (PoolEngine *engine, guint prop_id)
     }
 }
 
+/* What is told only to who asks for it. Returns: NULL for a property that counts */
+static gboolean *
+find_switch (PoolManager *self, guint prop_id)
+{
+  PoolEngineSettings *settings = &self->engine->settings;
+
+  switch (prop_id)
+    {
+    case PROP_REPORT_TASKS:
+      return &settings->report_tasks;
+    case PROP_STATISTICS:
+      return &settings->statistics;
+    case PROP_VISIBLE:
+      return &settings->visible;
+    default:
+      return NULL;
+    }
+}
+
 void
 pool_manager_get_statistic (PoolManager *self, guint prop_id, GValue *value)
 {
   PoolEngine *engine = self->engine;
+  gboolean *is_on = find_switch (self, prop_id);
 
+  if (is_on != NULL)
+    {
+      g_value_set_boolean (value, *is_on);
+      return;
+    }
   pool_engine_lock (engine);
   switch (prop_id)
     {
@@ -146,6 +174,12 @@ pool_manager_get_statistic (PoolManager *self, guint prop_id, GValue *value)
       break;
     }
   pool_engine_unlock (engine);
+}
+
+void
+pool_manager_set_statistic (PoolManager *self, guint prop_id, const GValue *value)
+{
+  *find_switch (self, prop_id) = g_value_get_boolean (value);
 }
 
 static void
@@ -321,11 +355,49 @@ install_more_counters (GObjectClass *klass)
   install (klass, PROP_BYTES_IN_FLIGHT, g_param_spec_uint64 ("bytes-in-flight", NULL, NULL, 0, G_MAXUINT64, 0, flags));
 }
 
+static void
+install_switches (GObjectClass *klass)
+{
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * PoolManager:report-tasks:
+   *
+   * Whether [signal@Manager::task-accepted], [signal@Manager::task-done], [signal@Manager::timeout-set] and
+   * [signal@Manager::timeout-cancel] are emitted. They cost some microseconds for each task, so they are off; a handler that is
+   * connected to one of them before the start turns them on.
+   *
+   * Since: 1.0
+   */
+  install (klass, PROP_REPORT_TASKS, g_param_spec_boolean ("report-tasks", NULL, NULL, FALSE, flags));
+
+  /**
+   * PoolManager:statistics:
+   *
+   * Whether the times of tasks are kept account of, for [method@Manager.get_histogram] and [method@Manager.dump_metrics]. It costs a
+   * few readings of the clock for each task, so it is off. The counters do not need it.
+   *
+   * Since: 1.0
+   */
+  install (klass, PROP_STATISTICS, g_param_spec_boolean ("statistics", NULL, NULL, FALSE, flags));
+
+  /**
+   * PoolManager:visible:
+   *
+   * Whether other programs of the same user can see what the pool does, as `pool top` shows it. The environment variable `POOL_TOP`,
+   * if it is `1`, says so of all pools of a program. It costs nothing while nobody looks.
+   *
+   * Since: 1.0
+   */
+  install (klass, PROP_VISIBLE, g_param_spec_boolean ("visible", NULL, NULL, FALSE, flags));
+}
+
 void
 pool_manager_install_statistics (GObjectClass *klass)
 {
   install_counters (klass);
   install_more_counters (klass);
+  install_switches (klass);
 }
 
 /* --- methods --- */

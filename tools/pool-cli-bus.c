@@ -7,10 +7,7 @@
 GDBusConnection *
 pool_cli_bus_open (gboolean system, GError **error)
 {
-  /* has the names of the errors registered, so that they come back as what they were */
-  g_autoptr (GError) any = g_error_new_literal (POOL_ERROR, POOL_ERROR_CLOSED, "");
-
-  g_free (pool_service_error_get_name (any));
+  pool_service_error_register ();
   return g_bus_get_sync (system ? G_BUS_TYPE_SYSTEM : G_BUS_TYPE_SESSION, NULL, error);
 }
 

@@ -71,11 +71,9 @@ watch (PoolDbusBackend *self, int fd)
 static gboolean
 take_bus_error (DBusError *reason, GError **error)
 {
-  g_autoptr (GError) any = g_error_new_literal (POOL_ERROR, POOL_ERROR_BACKEND, "");
   GError *found;
 
-  /* has the names registered */
-  g_free (pool_service_error_get_name (any));
+  pool_service_error_register ();
   found = g_dbus_error_new_for_dbus_error (reason->name != NULL ? reason->name : DBUS_ERROR_NO_MEMORY,
                                            reason->message != NULL ? reason->message : "there is no memory");
   g_dbus_error_strip_remote_error (found);

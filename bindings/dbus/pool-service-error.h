@@ -17,7 +17,9 @@ typedef enum
 
 GQuark pool_service_error_quark (void);
 
-/* The stable name of an error on the bus; also registers the names, so that GDBus of this process maps them back. */
+/* The stable name of an error on the bus. */
 char *pool_service_error_get_name (const GError *error);
+/* In a client: GDBus makes what they were of the names. */
+void pool_service_error_register (void);
 
 G_END_DECLS

@@ -1,49 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "pool-service-pool.h"
+#include "pool-service-pool-private.h"
 
 #include "pool-service-error.h"
 #include "pool-service-interface.h"
-#include "pool-service-job.h"
-#include "pool-service-queue.h"
 #include "pool-service-settings.h"
-#include "pool-service-value.h"
 #include "pool-service.h"
 
 #include "libpool/pool-enum-types.h"
-#include "libpool/pool-worker-info-private.h"
 
 /* How long workers may take to go that were told to. */
 #define END_SECONDS 10
-
-struct _PoolServicePool
-{
-  PoolServiceObject object;
-  PoolManager *manager;
-  char *backend;
-  GVariant *options; /* a{sv}, without handles */
-  gboolean is_persistent;
-  gint64 created_at; /* real time, µs */
-
-  PoolServiceAccount *account; /* of its client, or of its user if it is persistent */
-  guint64 n_charged;           /* workers */
-  gboolean is_started, is_ending, is_abandoned;
-  gboolean is_kept;   /* the store has it */
-  gboolean is_closed; /* it was when the service died, and its jobs are there again */
-  guint end_timer, notify_idle;
-  GHashTable *calls; /* Call: whoever waits for its reply may leave */
-  PoolServiceQueue *queue;
-};
-
-typedef struct
-{
-  PoolServicePool *pool;
-  PoolServiceCall *call;
-  PoolServiceWork *work;
-} Call;
-
-static void check_end (PoolServicePool *self);
 
 /* --- settings --- */
 
@@ -109,100 +77,6 @@ give_back (PoolServicePool *self)
   g_clear_pointer (&self->account, pool_service_account_unref);
 }
 
-/* --- signals --- */
-
-static const char *const changing[] = { "State", "NWorkers", "NWanted", NULL };
-
-static gboolean
-notify (gpointer user_data)
-{
-  PoolServicePool *self = user_data;
-
-  self->notify_idle = 0;
-  /* it may end here */
-  pool_service_object_ref (self);
-  if (self->object.is_exported)
-    pool_service_object_notify (self, changing);
-  check_end (self);
-  pool_service_object_unref (self);
-  return G_SOURCE_REMOVE;
-}
-
-/* Once for all workers that come and go in a turn of the main loop. */
-static void
-queue_notify (PoolServicePool *self)
-{
-  if (self->notify_idle == 0)
-    self->notify_idle = g_idle_add (notify, self);
-}
-
-static void
-on_worker (PoolServicePool *self, const char *signal, PoolWorkerInfo *worker)
-{
-  if (self->object.is_exported)
-    pool_service_object_emit (self, signal,
-                              g_variant_new ("(@a{sv})", pool_worker_info_describe (worker, g_str_equal (signal, "ProcessUp"))));
-  queue_notify (self);
-}
-
-static void
-on_process_up (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
-{
-  on_worker (self, "ProcessUp", worker);
-}
-
-static void
-on_process_down (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
-{
-  on_worker (self, "ProcessDown", worker);
-}
-
-static void
-on_process_exit (PoolManager *manager, PoolWorkerInfo *worker, PoolServicePool *self)
-{
-  on_worker (self, "ProcessExit", worker);
-}
-
-static const char *
-get_job_path (PoolAsyncResult *result)
-{
-  PoolServiceWork *work = result != NULL ? pool_service_work_find (result) : NULL;
-
-  return work != NULL && work->job_path != NULL ? work->job_path : "/";
-}
-
-static void
-on_timeout (PoolManager *manager, PoolAsyncResult *result, gboolean is_soft, double limit, PoolServicePool *self)
-{
-  pool_service_object_emit (self, "Timeout", g_variant_new ("(obd)", get_job_path (result), is_soft, limit));
-}
-
-static void
-on_task_retried (PoolManager *manager, PoolAsyncResult *result, PoolWorkerInfo *worker, PoolServicePool *self)
-{
-  GVariant *described = worker != NULL ? pool_worker_info_describe (worker, TRUE)
-                                       : g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0);
-
-  pool_service_object_emit (self, "TaskRetried", g_variant_new ("(o@a{sv})", get_job_path (result), described));
-}
-
-static void
-on_log (PoolManager *manager, guint level, GVariant *fields, PoolServicePool *self)
-{
-  pool_service_object_emit (self, "Log", g_variant_new ("(u@a{sv})", level, fields));
-}
-
-static void
-connect_signals (PoolServicePool *self)
-{
-  g_signal_connect (self->manager, "process-up", G_CALLBACK (on_process_up), self);
-  g_signal_connect (self->manager, "process-down", G_CALLBACK (on_process_down), self);
-  g_signal_connect (self->manager, "process-exit", G_CALLBACK (on_process_exit), self);
-  g_signal_connect (self->manager, "timeout", G_CALLBACK (on_timeout), self);
-  g_signal_connect (self->manager, "task-retried", G_CALLBACK (on_task_retried), self);
-  g_signal_connect (self->manager, "log", G_CALLBACK (on_log), self);
-}
-
 /* --- life --- */
 
 static const PoolServiceObjectClass pool_class;
@@ -228,8 +102,8 @@ new_pool (PoolService *service, guint64 id, const char *backend, GVariant *optio
   return self;
 }
 
-static gboolean
-start (PoolServicePool *self, GError **error)
+gboolean
+pool_service_pool_start (PoolServicePool *self, GError **error)
 {
   g_autofree char *target = NULL;
   gboolean is_ordered;
@@ -244,7 +118,7 @@ start (PoolServicePool *self, GError **error)
   g_object_get (self->manager, "target", &target, "queue-size", &size, "ordered", &is_ordered, "processes", &processes, NULL);
   if (target != NULL && self->queue == NULL)
     self->queue = pool_service_queue_new (self, target, size > 0 ? size : 2 * (guint) processes, is_ordered);
-  queue_notify (self);
+  pool_service_pool_queue_notify (self);
   return TRUE;
 }
 
@@ -285,9 +159,8 @@ note_outcome (const GError *error, gpointer user_data)
     g_propagate_error (user_data, g_error_copy (error));
 }
 
-/* Of what is to end nothing may be there again after the service was killed, but its jobs that are to be done. */
-static gboolean
-keep_closed (PoolServicePool *self, GError **error)
+gboolean
+pool_service_pool_keep_closed (PoolServicePool *self, GError **error)
 {
   PoolServiceStore *store = pool_service_get_store (self->object.service);
   GError *failure = NULL;
@@ -329,8 +202,8 @@ pool_service_pool_new (PoolService *service, PoolServiceClient *client, const ch
           self->object.owner = pool_service_client_ref (client);
           pool_service_hold (service);
         }
-      connect_signals (self);
-      if (start (self, error) && (!self->is_persistent || keep (self, error)))
+      pool_service_pool_connect_signals (self);
+      if (pool_service_pool_start (self, error) && (!self->is_persistent || keep (self, error)))
         {
           pool_service_export (service, self);
           return self;
@@ -359,7 +232,7 @@ pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer user_da
   self->n_charged = pool_service_settings_count_workers (self->manager);
   pool_service_account_force (self->account, POOL_SERVICE_POOLS, 1);
   pool_service_account_force (self->account, POOL_SERVICE_WORKERS, self->n_charged);
-  connect_signals (self);
+  pool_service_pool_connect_signals (self);
   pool_service_export (service, self);
   pool_service_object_unref (self);
   return TRUE;
@@ -373,7 +246,7 @@ pool_service_pool_resume (PoolServicePool *self)
   if (self->is_started && !pool_manager_close (self->manager, NULL))
     g_debug ("A pool could not be closed");
   self->is_ending = TRUE;
-  queue_notify (self);
+  pool_service_pool_queue_notify (self);
 }
 
 gboolean
@@ -431,8 +304,8 @@ end (PoolServicePool *self)
   pool_service_unexport (service, self);
 }
 
-static void
-check_end (PoolServicePool *self)
+void
+pool_service_pool_check_end (PoolServicePool *self)
 {
   /* it does not wait: each worker that goes leads here */
   if (self->is_ending && (!self->is_started || pool_manager_join (self->manager, 0, NULL)))
@@ -449,8 +322,8 @@ end_anyway (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-terminate (PoolServicePool *self)
+void
+pool_service_pool_terminate (PoolServicePool *self)
 {
   if (!self->is_started)
     {
@@ -464,24 +337,16 @@ terminate (PoolServicePool *self)
   self->is_ending = TRUE;
   if (self->end_timer == 0)
     self->end_timer = g_timeout_add_seconds (END_SECONDS, end_anyway, self);
-  queue_notify (self);
+  pool_service_pool_queue_notify (self);
 }
 
 void
 pool_service_pool_client_gone (PoolServicePool *self, PoolServiceClient *client)
 {
-  GHashTableIter iter;
-  gpointer key;
-
   if (self->object.owner == client)
-    {
-      terminate (self);
-      return;
-    }
-  g_hash_table_iter_init (&iter, self->calls);
-  while (g_hash_table_iter_next (&iter, &key, NULL))
-    if (((Call *) key)->call->client == client)
-      pool_service_work_cancel (((Call *) key)->work);
+    pool_service_pool_terminate (self);
+  else
+    pool_service_pool_cancel_calls (self, client);
 }
 
 void
@@ -506,242 +371,10 @@ pool_service_pool_start_work (PoolServicePool *self, PoolServiceWork *work, Pool
   g_autoptr (GError) error = NULL;
 
   /* one that cannot be started refuses the work, which says why */
-  if (!start (self, &error))
+  if (!pool_service_pool_start (self, &error))
     g_debug ("A pool cannot be started: %s", error->message);
   pool_service_work_start (work, self->manager, func, user_data);
 }
-
-static void
-on_call_done (PoolServiceWork *work, GVariant *value, const GError *error, gpointer user_data)
-{
-  Call *call = user_data;
-  g_autoptr (GUnixFDList) fds = NULL;
-  g_autoptr (GError) failure = NULL;
-  GVariant *variant;
-
-  if (error != NULL)
-    pool_service_call_fail (call->call, error);
-  else if (!pool_service_value_give (value, work->is_inline, &variant, &fds, &failure))
-    pool_service_call_fail (call->call, failure);
-  else
-    pool_service_call_reply (call->call, g_variant_new ("(@v)", variant), fds);
-  g_hash_table_remove (call->pool->calls, call);
-  pool_service_call_unref (call->call);
-  pool_service_work_unref (call->work);
-  pool_service_object_unref (call->pool);
-  g_free (call);
-}
-
-static void
-submit (PoolServiceObject *object, PoolServiceCall *call, PoolServiceKind kind, gboolean is_async)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  g_autoptr (PoolServiceWork) work = NULL;
-  g_autoptr (GVariant) variant = NULL;
-  GVariant *options;
-  const char *task;
-  GError *error = NULL;
-  Call *waiting;
-
-  g_variant_get (call->args, "(&s@v@a{sv})", &task, &variant, &options);
-  work = pool_service_work_new (object->service, kind, task, variant, options, call->fds, &error);
-  g_variant_unref (options);
-  if (work != NULL && work->is_durable && !is_async)
-    g_set_error_literal (&error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT, "Only jobs are durable: call ApplyAsync or MapAsync");
-  if (error != NULL || !pool_service_work_charge (work, call->client->account, &error))
-    {
-      pool_service_call_take_error (call, error);
-      return;
-    }
-  if (is_async)
-    {
-      pool_service_job_submit (self, g_steal_pointer (&work), call);
-      return;
-    }
-  waiting = g_new0 (Call, 1);
-  waiting->pool = pool_service_object_ref (self);
-  waiting->call = pool_service_call_ref (call);
-  waiting->work = g_steal_pointer (&work);
-  g_hash_table_add (self->calls, waiting);
-  pool_service_pool_start_work (self, waiting->work, on_call_done, waiting);
-}
-
-static void
-apply (PoolServiceObject *object, PoolServiceCall *call)
-{
-  submit (object, call, POOL_SERVICE_APPLY, FALSE);
-}
-
-static void
-apply_async (PoolServiceObject *object, PoolServiceCall *call)
-{
-  submit (object, call, POOL_SERVICE_APPLY, TRUE);
-}
-
-static void
-map (PoolServiceObject *object, PoolServiceCall *call)
-{
-  submit (object, call, POOL_SERVICE_MAP, FALSE);
-}
-
-static void
-map_async (PoolServiceObject *object, PoolServiceCall *call)
-{
-  submit (object, call, POOL_SERVICE_MAP, TRUE);
-}
-
-static gboolean
-check_queue (PoolServicePool *self, PoolServiceCall *call)
-{
-  GError *error = NULL;
-
-  if (start (self, &error) && self->queue == NULL)
-    g_set_error_literal (&error, POOL_ERROR, POOL_ERROR_STATE,
-                         "Put and Get need the option “target” of CreatePool: the task that they are for");
-  if (error == NULL)
-    return TRUE;
-  pool_service_call_take_error (call, error);
-  return FALSE;
-}
-
-static void
-put (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-
-  if (check_queue (self, call))
-    pool_service_queue_put (self->queue, call);
-}
-
-static void
-get (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-
-  if (check_queue (self, call))
-    pool_service_queue_get (self->queue, call);
-}
-
-/* --- control --- */
-
-static void
-reply_ok (PoolServiceCall *call, gboolean ok, GError *error)
-{
-  if (ok)
-    pool_service_call_reply (call, NULL, NULL);
-  else
-    pool_service_call_take_error (call, error);
-}
-
-static void
-close_pool (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  GError *error = NULL;
-  gboolean ok = keep_closed (self, &error) && (!self->is_started || pool_manager_close (self->manager, &error));
-
-  reply_ok (call, ok, error);
-  self->is_ending = self->is_ending || ok;
-  queue_notify (self);
-}
-
-static void
-terminate_pool (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServiceStore *store = pool_service_get_store (object->service);
-
-  terminate ((PoolServicePool *) object);
-  /* once that was answered it is not there again, whatever becomes of the service */
-  if (store != NULL)
-    pool_service_store_flush (store);
-  pool_service_call_reply (call, NULL, NULL);
-}
-
-static void
-grow (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  GError *error = NULL;
-  gboolean ok = FALSE;
-  guint n, wanted;
-
-  g_variant_get (call->args, "(u)", &n);
-  if (start (self, &error))
-    {
-      guint64 more;
-
-      g_object_get (self->manager, "n-wanted", &wanted, NULL);
-      more = (guint64) wanted + n > self->n_charged ? (guint64) wanted + n - self->n_charged : 0;
-      ok = pool_service_account_charge (self->account, POOL_SERVICE_WORKERS, more, &error);
-      if (ok && (ok = pool_manager_grow (self->manager, n, &error)))
-        self->n_charged += more;
-      else if (error != NULL && error->domain == POOL_ERROR)
-        pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, more);
-    }
-  reply_ok (call, ok, error);
-  queue_notify (self);
-}
-
-static void
-shrink (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  GError *error = NULL;
-  gboolean ok;
-  guint n;
-
-  g_variant_get (call->args, "(u)", &n);
-  ok = start (self, &error) && pool_manager_shrink (self->manager, n, &error);
-  if (ok)
-    {
-      guint64 left = MAX (self->n_charged - MIN (n, self->n_charged), 1);
-
-      pool_service_account_give_back (self->account, POOL_SERVICE_WORKERS, self->n_charged - left);
-      self->n_charged = left;
-    }
-  reply_ok (call, ok, error);
-  queue_notify (self);
-}
-
-static void
-get_workers (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  g_autoptr (GPtrArray) workers = pool_manager_get_workers (self->manager);
-  GVariantBuilder builder;
-
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
-  for (guint i = 0; i < workers->len; i++)
-    g_variant_builder_add_value (&builder, pool_worker_info_describe (workers->pdata[i], TRUE));
-  pool_service_call_reply (call, g_variant_new ("(aa{sv})", &builder), NULL);
-}
-
-static void
-restart (PoolServiceObject *object, PoolServiceCall *call)
-{
-  PoolServicePool *self = (PoolServicePool *) object;
-  GError *error = NULL;
-  gboolean ok = self->is_started ? pool_manager_restart (self->manager, &error) : start (self, &error);
-
-  reply_ok (call, ok, error);
-  queue_notify (self);
-}
-
-static const PoolServiceMethod methods[] = {
-  { "Apply", apply },
-  { "ApplyAsync", apply_async },
-  { "Map", map },
-  { "MapAsync", map_async },
-  { "Put", put },
-  { "Get", get },
-  { "Close", close_pool },
-  { "Terminate", terminate_pool },
-  { "Grow", grow },
-  { "Shrink", shrink },
-  { "GetWorkers", get_workers },
-  { "Restart", restart },
-  { NULL },
-};
 
 /* --- properties --- */
 
@@ -788,7 +421,7 @@ get_property (PoolServiceObject *object, const char *name)
   return get_state (self);
 }
 
-static const PoolServiceObjectClass pool_class = { POOL_SERVICE_POOL_INTERFACE, methods, get_property, finalize };
+static const PoolServiceObjectClass pool_class = { POOL_SERVICE_POOL_INTERFACE, pool_service_pool_methods, get_property, finalize };
 
 gboolean
 pool_service_pool_is (PoolServiceObject *object)

@@ -14,9 +14,9 @@ typedef struct _PoolServicePool PoolServicePool;
 PoolServicePool *pool_service_pool_new (PoolService *service, PoolServiceClient *client, const char *backend,
                                         GVariant *options, GUnixFDList *fds, GError **error);
 /* For pool_service_store_each_pool(), with the service. */
+gboolean pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer service, GError **error);
 /* To be called when its jobs have been restored, too: one that was closed ends with them. */
 void pool_service_pool_resume (PoolServicePool *self);
-gboolean pool_service_pool_restore (const PoolServiceStoredPool *stored, gpointer service, GError **error);
 gboolean pool_service_pool_is (PoolServiceObject *object);
 
 /* A durable job must not end with its client: the pool becomes its user's. */

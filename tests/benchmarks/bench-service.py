@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The service: round trips beside a bare echo of libdbus on the same bus, maps through memfds, and how fast it starts.
 
+    meson test -C build --benchmark service --verbose
+
+runs, on what was built,
+
     bench-service.py POOL-SERVICE POOL BENCH-SERVICE [ROUNDS]
 """
 

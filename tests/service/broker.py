@@ -59,13 +59,14 @@ class Controller:
     def on_activate(self, _connection, _sender, path, _interface, _signal, values):
         serial, = values.unpack()
         process = subprocess.Popen([self.command], env=dict(os.environ, DBUS_SESSION_BUS_ADDRESS=f'unix:path={self.path}'))
-        GLib.child_watch_add(GLib.PRIORITY_DEFAULT, process.pid, self.on_end, (path, serial))
+        GLib.child_watch_add(GLib.PRIORITY_DEFAULT, process.pid, self.on_end, (process, path, serial))
 
     def on_end(self, _pid, _status, request):
-        """It is waited for no longer; if it had the name, that is no news."""
-        path, serial = request
+        """Calls wait for it no longer; if it had the name, that is no news."""
+        # it is kept until here: a Popen that is dropped waits for its process itself
+        _process, path, serial = request
         try:
-            self.call(path, NAME, 'Reset', '(t)', serial)
+            self.call(path, NAME, 'Reset', '(ts)', serial, NAME + '.Error.UnitFailure')
         except GLib.Error:
             pass
 

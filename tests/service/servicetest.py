@@ -8,6 +8,7 @@ service and a state of its own; when it ends, nothing of them may be left.
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import pathlib
 import shlex
@@ -37,6 +38,8 @@ ERROR = NAME + '.Error.'
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE if hasattr(fcntl, 'F_SEAL_SHRINK') else 2 | 4 | 8
 ADD_SEALS = 1033
 GET_SEALS = 1034
+SOMEBODY = 65534
+ON_BROKER = os.environ.get('POOL_TEST_BUS') == 'dbus-broker'
 
 Skip = tap.Skip
 main = tap.main
@@ -84,6 +87,14 @@ def is_alive(pid):
         return False
 
 
+def count_threads(pid):
+    """One that has ended has none."""
+    try:
+        return len(os.listdir(f'/proc/{pid}/task')) if is_alive(pid) else 0
+    except OSError:
+        return 0
+
+
 def wait_for(what, condition, seconds=20):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -124,14 +135,15 @@ class Bus:
         return self
 
     def command(self, start):
-        """Of the bus; POOL_TEST_BUS names another one."""
-        if os.environ.get('POOL_TEST_BUS') != 'dbus-broker':
+        """Of the bus; POOL_TEST_BUS names another one: dbus-broker."""
+        if not ON_BROKER:
             return ['dbus-daemon', f'--config-file={self.folder}/bus.conf', '--nofork', '--nopidfile', '--print-address']
         if shutil.which('dbus-broker') is None:
             raise Skip('dbus-broker is not installed')
         return [sys.executable, pathlib.Path(__file__).with_name('broker.py'), self.folder / 'bus', NAME, start]
 
     def __exit__(self, *_):
+        threads = sum(map(count_threads, self.pids()))
         self.daemon.terminate()
         self.daemon.wait()
         try:
@@ -144,6 +156,8 @@ class Bus:
             output = self.output()
             self.stack.close()
         assert self.speaks or not output, output
+        # whatever it was called for; of those that there were at most one is left
+        assert threads <= 1, threads
 
     def output(self):
         path = self.folder / 'output'
@@ -176,6 +190,25 @@ class Bus:
 
     def connect(self):
         return Client(self)
+
+
+def as_somebody(bus, program):
+    """What a client of another user prints, as JSON."""
+    script = f'''
+import json, os, sys
+sys.argv = {sys.argv!r}
+os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})
+from servicetest import *
+class Bus: address = {bus.address!r}
+client = Client(Bus)
+def main():
+{program}
+print(json.dumps(main()), flush=True)
+'''
+    environment = dict(os.environ, PYTHONPATH=os.environ['PYTHONPATH'] + ':' + os.path.dirname(os.path.abspath(__file__)))
+    child = subprocess.run([sys.executable, '-c', script], stdout=subprocess.PIPE, timeout=60, env=environment, cwd='/')
+    assert child.returncode == 0
+    return json.loads(child.stdout)
 
 
 class Object:

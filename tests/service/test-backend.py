@@ -14,7 +14,7 @@ import time
 from gi.repository import Gio
 
 from program import Program
-from servicetest import Bus, POOL, is_alive, main, raises, test, wait_for
+from servicetest import Bus, POOL, count_threads, is_alive, main, raises, test, wait_for
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'remote'))
 import zmtp  # noqa: E402
@@ -40,7 +40,7 @@ def a_program_has_its_pool_there():
         # what the service starts is gone with the program, and does not make it have threads
         service = bus.pid()
         wait_for('the agent to go', lambda: not children(service))
-        assert len(os.listdir(f'/proc/{service}/task')) == 1
+        assert count_threads(service) == 1
 
 
 def workers_of(service):

@@ -12,6 +12,7 @@ from servicetest import (Bus, ERROR, GLib, JOB_INTERFACE, NAME, PATH, POOL_INTER
 DATA = pathlib.Path(__file__).resolve().parents[2] / 'data/dbus'
 INTROSPECTABLE = 'org.freedesktop.DBus.Introspectable'
 MANAGER = 'org.freedesktop.DBus.ObjectManager'
+PROPERTIES = 'org.freedesktop.DBus.Properties'
 
 
 def describe(interface):
@@ -189,6 +190,33 @@ def jobs():
 
 
 @test
+def a_job_that_runs_says_how_far_it_is():
+    with Bus() as bus, bus.connect() as client:
+        client.listen()
+        pool = client.create_pool(processes=1)
+        job = submit(pool, 'conform.progress', '(i)', 60000)
+        seen = wait_for('some progress', lambda: 0 < job.Progress() and job.Progress())
+        assert seen < 1
+        wait_for('more of it', lambda: job.Progress() > seen)
+        assert job.Cancel() is True
+        wait_for('its state to be told', lambda: any(s[1].get('State') == 'failed' for s in client.seen('PropertiesChanged', job.path)))
+        mapped = client.object(pool.call('MapAsync', '(sva{sv})', 'debug.sleep', GLib.Variant('ad', [0.0, 60.0]), {}))
+        wait_for('its first half', lambda: mapped.Progress() == 0.5)
+        mapped.Release()
+
+
+@test
+def soft_time_limits():
+    with Bus() as bus, bus.connect() as client:
+        client.listen()
+        pool = client.create_pool(processes=1)
+        raises('SoftTimedOut', apply, pool, 'conform.patient', '(d)', 60.0, soft_timeout=0.05)
+        path, soft, limit = client.wait_for_signal('Timeout', pool.path)
+        # a call that is waited for has no job
+        assert (path, soft) == ('/', True) and abs(limit - 0.05) < 1e-6
+
+
+@test
 def put_and_get():
     with Bus() as bus, bus.connect() as client:
         pool = client.create_pool(processes=1)
@@ -299,6 +327,18 @@ def wrong_calls():
         raises(unknown + 'Interface', client.call, PATH, POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
         raises(unknown + 'Object', client.call, PATH + '/pool/1', POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
         raises(unknown + 'Object', client.call, '/', NAME, 'ListTasks', GLib.Variant('()', ()))
+        raises(unknown + 'Interface', client.call, pool.path, MANAGER, 'GetManagedObjects', GLib.Variant('()', ()))
+        # a number has one spelling, and what is below an object is none
+        number = pool.path.rsplit('/', 1)[1]
+        for name in ('pool/0' + number, 'pool/x', f'pool/{number}/x', 'pool/' + '9' * 30, 'pool', 'job/' + number, 'pool/_' + number):
+            raises(unknown + 'Object', client.call, f'{PATH}/{name}', POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
+        job = submit(pool, 'debug.echo', '(s)', 'x')
+        raises('org.freedesktop.DBus.Error.InvalidArgs', job.Wait, '(i)', 1)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', job.Result, '(d)', 0.0)
+        raises(unknown + 'Interface', client.call, job.path, POOL_INTERFACE, 'GetWorkers', GLib.Variant('()', ()))
+        raises('org.freedesktop.DBus.Error.InvalidArgs', pool.call, 'Get', '(s)', 'State', interface=PROPERTIES)
+        raises(unknown + 'Property', pool.call, 'Get', '(ss)', 'org.example.Other', 'State', interface=PROPERTIES)
+        raises('org.freedesktop.DBus.Error.InvalidArgs', pool.call, 'Introspect', '(s)', 'x', interface=INTROSPECTABLE)
         # without an interface, as the specification allows
         assert client.call(PATH, None, 'ListBackends', GLib.Variant('()', ()))
         raises(unknown + 'Method', client.call, PATH, None, 'Explode', GLib.Variant('()', ()))

@@ -162,6 +162,27 @@ def no_descriptor_is_left():
 
 
 @test
+def descriptors_that_no_value_names_are_closed():
+    with Bus() as bus, bus.connect() as client:
+        pool = client.create_pool(processes=1)
+
+        def send(fds, handle):
+            return pool.call('Apply', '(sva{sv})', 'debug.echo', GLib.Variant('h', handle), {}, fds=fds)
+        before = None
+        for _ in range(30):
+            fds = Gio.UnixFDList.new_from_array([make_memfd(GLib.Variant('(s)', (str(i),))) for i in range(10)])
+            assert send(fds, 7) == '7'
+            try:
+                send(fds, 10)
+                raise AssertionError('there is an eleventh')
+            except Exception as error:
+                assert getattr(error, 'name', None) in ('InvalidArgument', 'org.freedesktop.DBus.Error.InvalidArgs'), error
+            # the first time some are made that stay
+            before = before or open_files(bus.pid())
+        assert open_files(bus.pid()) <= before + 2, before
+
+
+@test
 def when_there_are_no_more_descriptors():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Bus() as bus, bus.connect() as client:
