@@ -123,12 +123,12 @@ def _dump_by_value(parts):
     return file.getvalue()
 
 
-def _dump_start(start, inheritance):
+def _dump_start(start, inheritance, kind):
     parts = start.prefix, start.initializer, start.initargs, start.loggers, start.attempts
     # nothing is inherited by what an agent makes: locks and queues say that they cannot be sent
     multiprocessing.context.set_spawning_popen(inheritance)
     try:
-        if hides_main():
+        if hides_main(kind):
             with contextlib.suppress(Exception):
                 return _dump_by_value(parts)
         return bytes(ForkingPickler.dumps(parts, pickle.HIGHEST_PROTOCOL))
@@ -164,7 +164,7 @@ def prepare(manager, method, initializer, initargs, loggers, remote, attempts, k
     else:
         # an agent may have a command of its own for its workers: then they hear only now what program theirs is
         program = _describe_program(kind) if remote else None
-        parts = _dump_start(start, None if remote else inheritance)
+        parts = _dump_start(start, None if remote else inheritance, kind)
         data = GLib.Bytes.new(pickle.dumps((program, parts), pickle.HIGHEST_PROTOCOL))
         value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
         manager.props.worker_command = _worker_command(kind)
