@@ -15,7 +15,7 @@ BUILD_DIR = sys.argv[1]
 ENVIRONMENT = runner.build_environment(BUILD_DIR)
 # meson sets it for tests, and Python then fills 64 MiB again and again as it reads them: minutes
 ENVIRONMENT.pop('MALLOC_PERTURB_', None)
-TIMEOUT = 20
+TIMEOUT = 60
 # small, and still enough for every worker to have some
 SMALL = {
     'start-1000': ('--workers', '24'),
