@@ -162,7 +162,11 @@ static GSourceFuncs dispatch_funcs = { .prepare = dispatch_prepare, .dispatch = 
 static void
 wake_up (void *data)
 {
-  g_main_context_wakeup (((Glue *) data)->context);
+  GMainContext *context = ((Glue *) data)->context;
+
+  /* the thread that runs it looks before it sleeps; to wake it would cost a turn for each message */
+  if (!g_main_context_is_owner (context))
+    g_main_context_wakeup (context);
 }
 
 static void
