@@ -231,8 +231,9 @@ def test_with_a_killed_pool_its_own_agents_go():
     with Pools() as here:
         drive = here.drive('-n', 1000, '--nap', 10000, '--progress', 10, '-j', 4, '--per-agent', 2)
         drive.wait_for(50)
+        # the program, two agents, four workers: the last may still be on their way
+        assert wait_until(lambda: len(agents_among(descendants(drive.process.pid))) >= 7), here.describe()
         family = agents_among(descendants(drive.process.pid))
-        assert len(family) >= 7, family
         drive.process.kill()
         drive.process.wait()
         assert wait_until(lambda: are_gone(family), 1), here.describe()
