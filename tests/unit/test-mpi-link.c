@@ -146,7 +146,7 @@ test_descriptors (Fixture *self, gconstpointer data)
       g_assert_cmpuint (receive (self, 1).peer, ==, i + 5);
       fd = pool_mpi_link_take_fd (&self->ends[1]);
       g_assert_cmpint (fcntl (fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
-      g_assert_cmpint (write (fd, "AB" + i, 1), ==, 1);
+      g_assert_cmpint (write (fd, &"AB"[i], 1), ==, 1);
       g_assert_cmpint (read (pipes[i][0], &c, 1), ==, 1);
       g_assert_cmpint (c, ==, "AB"[i]);
       close (fd);
