@@ -294,9 +294,15 @@ static void
 op_clear (NemesisActor *self, NemesisPool *pool, PoolManager *manager)
 {
   guint n = pool_manager_clear_tasks (manager);
+  GHashTableIter iter;
+  gpointer key;
 
   g_mutex_lock (&pool->lock);
   pool->n_missing += n;
+  /* those that agents had are asked back, and go when they come, which nobody counts */
+  g_hash_table_iter_init (&iter, pool->bag);
+  while (nemesis_has_agents && g_hash_table_iter_next (&iter, &key, NULL))
+    g_hash_table_add (pool->recalled, g_memdup2 (key, sizeof (gint64)));
   g_mutex_unlock (&pool->lock);
 }
 

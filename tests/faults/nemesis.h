@@ -70,6 +70,7 @@ typedef struct
   GMutex lock;
   PoolManager *manager; /* NULL: dropped */
   GHashTable *bag;      /* numbers that were put and not got */
+  GHashTable *recalled; /* those of them that the queue may have been cleared of while they were far away */
   guint n_missing;      /* those whose results failed or were cleared */
 } NemesisPool;
 
