@@ -138,7 +138,7 @@ serve (const Settings *settings, const PoolServiceConfig *config, PoolServiceSto
       watch_signals (loop);
       g_main_loop_run (loop);
     }
-  pool_service_store_flush (store);
+  pool_service_store_flush (store, NULL);
   pool_service_free (service);
   pool_bus_close (bus);
   return ok;

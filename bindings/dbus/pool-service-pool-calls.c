@@ -174,7 +174,7 @@ terminate_pool (PoolServiceObject *object, PoolServiceCall *call)
   pool_service_pool_terminate ((PoolServicePool *) object);
   /* once that was answered it is not there again, whatever becomes of the service */
   if (store != NULL)
-    pool_service_store_flush (store);
+    pool_service_store_flush (store, NULL);
   pool_service_call_reply (call, NULL, NULL);
 }
 

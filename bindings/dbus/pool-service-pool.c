@@ -152,28 +152,20 @@ keep (PoolServicePool *self, GError **error)
   return FALSE;
 }
 
-static void
-note_outcome (const GError *error, gpointer user_data)
-{
-  if (error != NULL)
-    g_propagate_error (user_data, g_error_copy (error));
-}
-
 gboolean
 pool_service_pool_keep_closed (PoolServicePool *self, GError **error)
 {
   PoolServiceStore *store = pool_service_get_store (self->object.service);
-  GError *failure = NULL;
 
-  if (!self->is_kept)
-    return TRUE;
-  if (!pool_service_store_close_pool (store, self->object.id, error))
-    return FALSE;
-  pool_service_store_when_committed (store, note_outcome, &failure);
-  pool_service_store_flush (store);
-  if (failure != NULL)
-    g_propagate_error (error, failure);
-  return failure == NULL;
+  return !self->is_kept ||
+         (pool_service_store_close_pool (store, self->object.id, error) && pool_service_store_flush (store, error));
+}
+
+/* Before its path is told: who has that finds the pool in the next service, however this one ends. */
+static gboolean
+keep_now (PoolServicePool *self, GError **error)
+{
+  return keep (self, error) && (self->is_kept = pool_service_store_flush (pool_service_get_store (self->object.service), error));
 }
 
 static void
@@ -203,7 +195,7 @@ pool_service_pool_new (PoolService *service, PoolServiceClient *client, const ch
           pool_service_hold (service);
         }
       pool_service_pool_connect_signals (self);
-      if (pool_service_pool_start (self, error) && (!self->is_persistent || keep (self, error)))
+      if (pool_service_pool_start (self, error) && (!self->is_persistent || keep_now (self, error)))
         {
           pool_service_export (service, self);
           return self;

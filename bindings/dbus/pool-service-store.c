@@ -204,7 +204,7 @@ pool_service_store_close (PoolServiceStore *self)
 {
   if (self == NULL)
     return;
-  pool_service_store_flush (self);
+  pool_service_store_flush (self, NULL);
   close_database (self);
   if (self->lock_fd >= 0)
     close (self->lock_fd);
@@ -229,19 +229,19 @@ run (PoolServiceStore *self, int which, GError **error)
   return ok;
 }
 
-void
-pool_service_store_flush (PoolServiceStore *self)
+gboolean
+pool_service_store_flush (PoolServiceStore *self, GError **error)
 {
   g_autoptr (GArray) waiters = NULL;
-  g_autoptr (GError) error = NULL;
+  GError *failure = NULL;
 
   if (self->commit != NULL)
     g_source_destroy (self->commit);
   g_clear_pointer (&self->commit, g_source_unref);
   if (!self->in_transaction)
-    return;
+    return TRUE;
   self->in_transaction = FALSE;
-  if (!run (self, COMMIT, &error))
+  if (!run (self, COMMIT, &failure))
     run (self, ROLLBACK, NULL);
   waiters = g_steal_pointer (&self->waiters);
   self->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
@@ -249,14 +249,18 @@ pool_service_store_flush (PoolServiceStore *self)
     {
       const Waiter *waiter = &g_array_index (waiters, Waiter, i);
 
-      waiter->func (error, waiter->user_data);
+      waiter->func (failure, waiter->user_data);
     }
+  if (failure == NULL)
+    return TRUE;
+  g_propagate_error (error, failure);
+  return FALSE;
 }
 
 static gboolean
 commit (gpointer user_data)
 {
-  pool_service_store_flush (user_data);
+  pool_service_store_flush (user_data, NULL);
   return G_SOURCE_REMOVE;
 }
 

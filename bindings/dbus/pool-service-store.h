@@ -64,7 +64,7 @@ GVariant *pool_service_store_read_result (PoolServiceStore *self, guint64 id, gb
 
 /* @func is called when what was changed in this turn is on the disk, or cannot be; at once if nothing was. */
 void pool_service_store_when_committed (PoolServiceStore *self, PoolServiceCommitFunc func, gpointer user_data);
-/* Commits now what this turn has changed. */
-void pool_service_store_flush (PoolServiceStore *self);
+/* Commits now what this turn has changed; returns whether it is on the disk. */
+gboolean pool_service_store_flush (PoolServiceStore *self, GError **error);
 
 G_END_DECLS
