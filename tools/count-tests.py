@@ -5,6 +5,7 @@
 A program that speaks TAP or GoogleTest counts once for each of its tests, any other once as a whole. What
 ends a program after its last result (a crash, a time limit, a leak found at exit) is one more failure.
 A test that fails where it is expected to (TAP's TODO) counts as skipped: it shows nothing about the code.
+Below each program that failed are the last lines that it printed.
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 only if something passed and nothing
 failed.
@@ -19,6 +20,9 @@ import sys
 PASSED, FAILED, SKIPPED = 'passed', 'failed', 'skipped'
 GOOD = {'OK', 'EXPECTEDFAIL', 'SKIP'}
 KILLED = {'TIMEOUT', 'INTERRUPT'}
+
+# of what programs that failed print
+LINES, PROGRAMS = 12, 8
 
 DIRECTIVE = r'(?:\s*#\s*(SKIP\S*|TODO)\b\s*(.*))?'
 TAP_PLAN = re.compile(r'^1\.\.(\d+)' + DIRECTIVE + r'\s*$', re.I)
@@ -38,12 +42,24 @@ class Program:
         self.stopped = False
         self.subtests = []
         output = (entry.get('stdout') or '').splitlines()
+        self.last_lines = {'': [], 'stderr': (entry.get('stderr') or '').splitlines()[-LINES:]}
 
         if protocol in ('tap', None):
             self.read_tap(output)
         if protocol in ('gtest', None) and not self.subtests:
             self.read_gtest(output)
         self.judge()
+        if self.count(FAILED):
+            self.last_lines[''] = self.find_reason(output)[-LINES:]
+
+    def find_reason(self, output):
+        """What comes before the last test that failed, or the last lines there are."""
+        verdicts = [number for number, line in enumerate(output) if TAP_TEST.match(line)]
+        failed = [number for number in verdicts if output[number].startswith('not ok')]
+        if not failed:
+            return [line for line in output if line.strip()]
+        before = max((number for number in verdicts if number < failed[-1]), default=-1)
+        return [line for line in output[before + 1:failed[-1] + 1] if line.strip()]
 
     def add(self, outcome, name, why=''):
         self.subtests.append((outcome, name.strip(), (why or '').strip()))
@@ -130,6 +146,15 @@ def report(programs, outcome):
                 print(outcome + ': ' + program.name + (f': {name}' if name else '') + (f' ({why})' if why else ''))
 
 
+def explain(programs):
+    failed = [program for program in programs if program.count(FAILED)]
+    print(end='what failed:\n' if failed else '')
+    for program in failed[:PROGRAMS]:
+        print(f'--- {program.name}')
+        for lines in program.last_lines.values():
+            print(*(f'    {line}' for line in lines), sep='\n', end='\n' if lines else '')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--status', type=int, default=0, help='what `meson test` ended with')
@@ -138,6 +163,7 @@ def main():
 
     programs = [program for log in options.logs for program in read_log(log)]
     total = {outcome: sum(p.count(outcome) for p in programs) for outcome in (PASSED, FAILED, SKIPPED)}
+    explain(programs)
     report(programs, SKIPPED)
     report(programs, FAILED)
     if options.status != 0 and total[FAILED] == 0:

@@ -17,8 +17,8 @@ def entry(stdout='', result='OK', returncode=0, name='unit / thing'):
     return {'name': name, 'stdout': stdout, 'result': result, 'returncode': returncode}
 
 
-def count(*entries, status=0, protocols=None):
-    """Runs the tool; returns its last line and its exit status."""
+def run(*entries, status=0, protocols=None):
+    """Runs the tool; returns its lines and its exit status."""
     with tempfile.TemporaryDirectory() as tmp:
         log = pathlib.Path(tmp, 'meson-logs', 'testlog.json')
         log.parent.mkdir()
@@ -29,12 +29,13 @@ def count(*entries, status=0, protocols=None):
             intro.write_text(json.dumps([{'name': n, 'protocol': p} for n, p in protocols.items()]))
         done = subprocess.run([sys.executable, TOOL, '--status', str(status), str(log)], text=True,
                               stdout=subprocess.PIPE, timeout=60, check=False)
-        return done.stdout.splitlines()[-1], done.returncode
+        return done.stdout.splitlines(), done.returncode
 
 
 def expect(want, *entries, **more):
     passed, failed, skipped = want
-    got = count(*entries, **more)
+    lines, status = run(*entries, **more)
+    got = lines[-1], status
     line = f'{passed} passed, {failed} failed, {skipped} skipped'
     assert got == (line, 0 if passed and not failed else 1), f'{got} instead of {line}'
 
@@ -147,6 +148,21 @@ def what_a_plain_program_prints_is_not_tap():
 def run_that_ended_badly_without_a_failure_fails():
     expect((1, 1, 0), entry(), status=124)
     expect((0, 1, 0), entry('', 'FAIL', 1), status=1)
+
+
+@tap.test
+def what_failed_is_told_by_its_last_lines():
+    lines, _ = run(entry('1..3\nok 1 /a\n# why\nnot ok 2 /b\n# after\nok 3 /c\n', 'ERROR', 1, 'unit / first'),
+                   entry('', 'OK', name='unit / second'),
+                   {**entry('x\n', 'FAIL', -6, 'unit / third'), 'stderr': '\n'.join(f'line {i}' for i in range(99))})
+    assert lines[:5] == ['what failed:', '--- unit / first', '    # why', '    not ok 2 /b', '--- unit / third'], lines
+    assert lines[5] == '    x' and lines[6] == '    line 87' and lines[17] == '    line 98', lines
+    assert lines[18:20] == ['failed: unit / first: /b', 'failed: unit / third (FAIL, signal 6)'], lines
+
+
+@tap.test
+def what_passed_is_not():
+    assert run(entry('1..1\n# why\nok 1 /a\n'))[0] == ['1 passed, 0 failed, 0 skipped']
 
 
 @tap.test
