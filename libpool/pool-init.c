@@ -7,6 +7,7 @@
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
 #include "pool-module-private.h"
+#include "pool-pass-fds-private.h"
 #include "pool-ranks-private.h"
 
 #include <errno.h>
@@ -24,7 +25,6 @@
 #include <unistd.h>
 
 #define REQUEST_MAX 1024
-#define FDS_MAX 8
 
 static GMutex lock; /* of the conversation with the copy */
 static int copy_fd = -1;
@@ -38,36 +38,13 @@ typedef struct
 
 /* --- the copy --- */
 
-typedef union
-{
-  struct cmsghdr header;
-  guint8 bytes[CMSG_SPACE (sizeof (int) * FDS_MAX)];
-} Ancillary;
-
 static gssize
-receive_request (int fd, char *request, int *fds, guint *n_fds)
+receive_request (int fd, char *request, PoolPassedFds *passed)
 {
   struct iovec io = { request, REQUEST_MAX };
-  Ancillary ancillary;
-  struct msghdr message = { .msg_iov = &io,
-                            .msg_iovlen = 1,
-                            .msg_control = &ancillary,
-                            .msg_controllen = sizeof ancillary };
-  struct cmsghdr *header;
-  gssize n;
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
 
-  do
-    n = recvmsg (fd, &message, 0);
-  while (n < 0 && errno == EINTR);
-
-  *n_fds = 0;
-  header = n > 0 ? CMSG_FIRSTHDR (&message) : NULL;
-  if (header != NULL && header->cmsg_type == SCM_RIGHTS)
-    {
-      *n_fds = (header->cmsg_len - CMSG_LEN (0)) / sizeof (int);
-      memcpy (fds, CMSG_DATA (header), *n_fds * sizeof (int));
-    }
-  return n;
+  return pool_pass_fds_receive (fd, &message, passed, 0);
 }
 
 /* The request: the arguments, each with its zero. */
@@ -90,8 +67,7 @@ serve (int fd, int program_fd)
 {
   struct pollfd fds[2] = { { fd, POLLIN, 0 }, { program_fd, POLLIN, 0 } };
   char request[REQUEST_MAX + 1] = { 0 };
-  int received[FDS_MAX];
-  guint n_received;
+  PoolPassedFds received;
 
   for (;;)
     {
@@ -102,7 +78,7 @@ serve (int fd, int program_fd)
       if (poll (fds, 2, -1) < 0)
         continue;
       /* the program is gone */
-      if (fds[1].revents != 0 || (n = receive_request (fd, request, received, &n_received)) <= 0)
+      if (fds[1].revents != 0 || (n = receive_request (fd, request, &received)) <= 0)
         _exit (0);
       request[n] = '\0';
 
@@ -111,12 +87,12 @@ serve (int fd, int program_fd)
         {
           close (fd);
           close (program_fd);
-          be_child (request, n, received, n_received);
+          be_child (request, n, received.fds, received.n_fds);
         }
       if (pid < 0)
         status = errno;
-      for (guint i = 0; i < n_received; i++)
-        close (received[i]);
+      for (guint i = 0; i < received.n_fds; i++)
+        close (received.fds[i]);
       send (fd, &status, sizeof status, MSG_NOSIGNAL);
     }
 }
@@ -258,21 +234,9 @@ static gboolean
 send_request (GByteArray *request, const int *fds, guint n_fds)
 {
   struct iovec io = { request->data, request->len };
-  Ancillary ancillary = { 0 };
-  struct msghdr message = { .msg_iov = &io,
-                            .msg_iovlen = 1,
-                            .msg_control = &ancillary,
-                            .msg_controllen = CMSG_SPACE (n_fds * sizeof (int)) };
-  struct cmsghdr *header = CMSG_FIRSTHDR (&message);
-  gssize n;
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+  gssize n = pool_pass_fds_send (copy_fd, &message, fds, n_fds, MSG_NOSIGNAL);
 
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-  memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
-  do
-    n = sendmsg (copy_fd, &message, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
   return n == (gssize) request->len;
 }
 
@@ -298,7 +262,7 @@ pool_copy_start_child (const char *backend, const char *const *args, const int *
   g_byte_array_append (request, (const guint8 *) backend, strlen (backend) + 1);
   for (const char *const *arg = args; *arg != NULL; arg++)
     g_byte_array_append (request, (const guint8 *) *arg, strlen (*arg) + 1);
-  g_assert (request->len <= REQUEST_MAX && n_fds <= FDS_MAX);
+  g_assert (request->len <= REQUEST_MAX && n_fds <= POOL_PASS_FDS_MAX);
 
   g_mutex_lock (&lock);
   if (!send_request (request, fds, n_fds) || !receive_answer (&status))

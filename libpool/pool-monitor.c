@@ -5,6 +5,7 @@
 
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
+#include "pool-pass-fds-private.h"
 #include "pool-shared-memory-private.h"
 
 #include <errno.h>
@@ -203,23 +204,13 @@ pool_monitor_send (int connection, GVariant *value)
   g_autoptr (GVariant) sunk = g_variant_ref_sink (value);
   int fd = save (sunk);
   char byte = 0;
-  struct iovec vector = { &byte, 1 };
-  union
-  {
-    char space[CMSG_SPACE (sizeof (int))];
-    struct cmsghdr align;
-  } control = { 0 };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
-  struct cmsghdr *header = CMSG_FIRSTHDR (&message);
+  struct iovec io = { &byte, 1 };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
 
   if (fd >= 0)
     {
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (sizeof fd);
-      memcpy (CMSG_DATA (header), &fd, sizeof fd);
       /* who asked may have gone, and asks again if not */
-      (void) !sendmsg (connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      pool_pass_fds_send (connection, &message, &fd, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
       close (fd);
     }
   close (connection);

@@ -2,6 +2,7 @@
 #include "pool-top-local.h"
 
 #include "libpool/pool-monitor-private.h"
+#include "libpool/pool-pass-fds-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -113,20 +114,14 @@ static void
 take_answer (Question *question)
 {
   char byte;
-  struct iovec vector = { &byte, 1 };
-  union
-  {
-    char space[CMSG_SPACE (sizeof (int))];
-    struct cmsghdr align;
-  } control;
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
-  gssize n = recvmsg (question->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  struct cmsghdr *header = n == 1 ? CMSG_FIRSTHDR (&message) : NULL;
+  struct iovec io = { &byte, 1 };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+  PoolPassedFds passed;
   int fd;
 
-  if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN (sizeof fd))
+  if (pool_pass_fds_receive (question->fd, &message, &passed, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) >= 0 &&
+      (fd = pool_passed_fds_take_first (&passed)) >= 0)
     {
-      memcpy (&fd, CMSG_DATA (header), sizeof fd);
       question->answer = read_value (fd);
       close (fd);
     }

@@ -3,27 +3,16 @@
 
 #include "pool-report.h"
 
+#include "libpool/pool-pass-fds-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* As much as the system allows, so that a burst of records finds room. */
 #define SEND_BUFFER (1024 * 1024)
-
-typedef union
-{
-  struct cmsghdr header;
-  guint8 bytes[CMSG_SPACE (sizeof (int) * POOL_REPORT_FDS)];
-} Ancillary;
-
-typedef union
-{
-  struct cmsghdr header;
-  guint8 bytes[CMSG_SPACE (sizeof (int) * POOL_REPORT_FDS) + CMSG_SPACE (sizeof (struct ucred))];
-} ReceivedAncillary;
 
 gboolean
 pool_report_open (int *fds)
@@ -58,24 +47,11 @@ pool_report_send (int fd, const PoolReportHeader *header, gconstpointer data, gs
 {
   struct iovec io[2] = { { (gpointer) header, sizeof *header }, { (gpointer) data, size } };
   struct msghdr message = { .msg_iov = io, .msg_iovlen = 2 };
-  Ancillary ancillary = { 0 };
-
-  if (fds != NULL)
-    {
-      message.msg_control = &ancillary;
-      message.msg_controllen = sizeof ancillary;
-      ancillary.header.cmsg_level = SOL_SOCKET;
-      ancillary.header.cmsg_type = SCM_RIGHTS;
-      ancillary.header.cmsg_len = CMSG_LEN (sizeof (int) * POOL_REPORT_FDS);
-      memcpy (CMSG_DATA (&ancillary.header), fds, sizeof (int) * POOL_REPORT_FDS);
-    }
 
   for (;;)
     {
-      if (sendmsg (fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+      if (pool_pass_fds_send (fd, &message, fds, fds != NULL ? POOL_REPORT_FDS : 0, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
         return TRUE;
-      if (errno == EINTR)
-        continue;
       if ((errno != EAGAIN && errno != EWOULDBLOCK) || timeout == 0 || !wait_for_room (fd, timeout))
         return FALSE;
       /* others want the room too: somebody may have been faster */
@@ -86,39 +62,13 @@ pool_report_send (int fd, const PoolReportHeader *header, gconstpointer data, gs
 
 /* Whatever descriptors came are closed or handed on: a worker must not fill the program's table. */
 static void
-take_fds (const struct cmsghdr *header, int *fds)
+take_origin (const PoolPassedFds *passed, PoolReportOrigin *origin)
 {
-  gsize n = (header->cmsg_len - CMSG_LEN (0)) / sizeof (int);
-
-  for (gsize i = 0; i < n; i++)
-    {
-      int fd;
-
-      memcpy (&fd, CMSG_DATA (header) + i * sizeof fd, sizeof fd);
-      if (i < POOL_REPORT_FDS)
-        fds[i] = fd;
-      else
-        close (fd);
-    }
-}
-
-static void
-take_origin (struct msghdr *message, PoolReportOrigin *origin)
-{
-  origin->pid = 0;
+  origin->pid = passed->has_sender ? passed->sender.pid : 0;
   for (guint i = 0; i < POOL_REPORT_FDS; i++)
-    origin->fds[i] = -1;
-  for (struct cmsghdr *header = CMSG_FIRSTHDR (message); header != NULL;
-       header = CMSG_NXTHDR (message, header))
-    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-      take_fds (header, origin->fds);
-    else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
-      {
-        struct ucred sender;
-
-        memcpy (&sender, CMSG_DATA (header), sizeof sender);
-        origin->pid = sender.pid;
-      }
+    origin->fds[i] = i < passed->n_fds ? passed->fds[i] : -1;
+  for (guint i = POOL_REPORT_FDS; i < passed->n_fds; i++)
+    close (passed->fds[i]);
 }
 
 gssize
@@ -126,19 +76,14 @@ pool_report_receive (int fd, PoolReportHeader *header, guint8 *data, gsize size,
                      PoolReportOrigin *origin)
 {
   struct iovec io[2] = { { header, sizeof *header }, { data, size } };
-  ReceivedAncillary ancillary;
-  struct msghdr message = {
-    .msg_iov = io, .msg_iovlen = 2, .msg_control = &ancillary, .msg_controllen = sizeof ancillary
-  };
-  gssize n;
+  struct msghdr message = { .msg_iov = io, .msg_iovlen = 2 };
+  PoolPassedFds passed;
+  gssize n = pool_pass_fds_receive (fd, &message, &passed, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-  do
-    n = recvmsg (fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
   if (n < 0)
     return -1;
 
-  take_origin (&message, origin);
+  take_origin (&passed, origin);
   if (n < (gssize) sizeof *header || (message.msg_flags & MSG_TRUNC))
     return -2;
   return n - sizeof *header;

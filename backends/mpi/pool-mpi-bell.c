@@ -3,12 +3,10 @@
 
 #include "pool-mpi-bell.h"
 
-#include "pool-mpi-fd.h"
+#include "libpool/pool-pass-fds-private.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -64,26 +62,39 @@ gboolean
 pool_mpi_bell_hand (const PoolMpiBell *self, guint64 name, int fd)
 {
   struct sockaddr_un address;
-  struct iovec block = { (void *) &self->name, sizeof self->name };
+  struct iovec io = { (void *) &self->name, sizeof self->name };
+  struct msghdr message = { .msg_name = &address,
+                            .msg_namelen = set_address (&address, name),
+                            .msg_iov = &io,
+                            .msg_iovlen = 1 };
 
   return self->fd >= 0 && name != 0 &&
-         pool_mpi_send_fd (self->fd, &block, (struct sockaddr *) &address, set_address (&address, name), fd) > 0;
+         pool_pass_fds_send (self->fd, &message, &fd, 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
 }
 
 guint64
 pool_mpi_bell_take (PoolMpiBell *self)
 {
-  guint64 name;
-  struct iovec block = { &name, sizeof name };
+  guint64 name = 0;
+  struct iovec io = { &name, sizeof name };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+  PoolPassedFds passed;
+  gssize n;
   int fd;
 
-  if (self->fd < 0 || pool_mpi_receive_fd (self->fd, &block, &fd) != sizeof name)
+  if (self->fd < 0 || (n = pool_pass_fds_receive (self->fd, &message, &passed, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0)
     return 0;
-  if (fd >= 0)
+  fd = pool_passed_fds_take_first (&passed);
+  if (n != sizeof name || !passed.has_sender || passed.sender.uid != geteuid ())
+    {
+      if (fd >= 0)
+        close (fd);
+    }
+  else if (fd >= 0)
     {
       if (self->handed >= 0)
         close (self->handed);
       self->handed = fd;
     }
-  return name;
+  return n == sizeof name ? name : 0;
 }

@@ -3,7 +3,7 @@
 
 #include "pool-mpi-link.h"
 
-#include "pool-mpi-fd.h"
+#include "libpool/pool-pass-fds-private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -162,12 +162,13 @@ gboolean
 pool_mpi_link_send_fd (PoolMpiLink *self, PoolMpiFrameKind kind, guint peer, int fd)
 {
   PoolMpiFrame frame = { .kind = kind, .peer = peer };
-  struct iovec block = { &frame, sizeof frame };
+  struct iovec io = { &frame, sizeof frame };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
   gssize sent;
 
   if (self->out.length > 0 || self->is_broken)
     return FALSE;
-  sent = pool_mpi_send_fd (self->fd, &block, NULL, 0, fd);
+  sent = pool_pass_fds_send (self->fd, &message, &fd, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent <= 0)
     return FALSE;
   keep (self, NULL, &frame, sizeof frame, sent);
@@ -203,9 +204,12 @@ pool_mpi_link_take_fd (PoolMpiLink *self)
 static gboolean
 read_into (PoolMpiLink *self, gpointer place, gsize size, gsize *n)
 {
-  struct iovec block = { place, size };
-  int fd;
-  gssize got = pool_mpi_receive_fd (self->fd, &block, &fd);
+  struct iovec io = { place, size };
+  struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+  PoolPassedFds passed;
+  gssize got = pool_pass_fds_receive (self->fd, &message, &passed, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+  int fd = pool_passed_fds_take_first (&passed);
 
   *n = 0;
   if (fd >= 0)
