@@ -7,6 +7,7 @@
 #include "pool-error.h"
 #include "pool-fork-guard-private.h"
 #include "pool-host-private.h"
+#include "pool-local-backend-private.h"
 #include "pool-runner-private.h"
 
 #include <string.h>
@@ -157,16 +158,7 @@ has_task (PoolBackendRunner *self, guint64 handle)
 void
 pool_backend_runner_take (PoolBackendRunner *self, const PoolBackendTask *task)
 {
-  PoolRingSlot *slot = get_slot (self);
-
-  slot->function = task->function;
-  slot->handle = task->handle;
-  slot->id = task->id;
-  slot->attempt = task->attempt;
-  slot->n_items = task->n_items;
-  slot->flags = task->flags;
-  slot->limit = task->limit;
-  slot->size = task->size;
+  pool_local_slot_describe (get_slot (self), task);
   self->data = task->data;
   self->function = pool_function_table_get (self->backend->engine->functions, task->function);
   self->has_task = TRUE;

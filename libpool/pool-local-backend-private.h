@@ -20,6 +20,20 @@ G_BEGIN_DECLS
 typedef struct _PoolLocalBackend PoolLocalBackend;
 typedef struct _PoolLocalBackendClass PoolLocalBackendClass;
 
+/* What a worker is told of a task, but for its data. */
+static inline void
+pool_local_slot_describe (PoolRingSlot *slot, const PoolBackendTask *task)
+{
+  slot->function = task->function;
+  slot->handle = task->handle;
+  slot->id = task->id;
+  slot->attempt = task->attempt;
+  slot->n_items = task->n_items;
+  slot->flags = task->flags;
+  slot->limit = task->limit;
+  slot->size = task->size;
+}
+
 /* The manager's own knowledge of the task in a slot. */
 typedef struct
 {

@@ -185,14 +185,7 @@ fill_slot (PoolLocalBackend *self, PoolRingSlot *ring_slot, PoolLocalSlot *slot,
            const PoolBackendTask *task)
 {
   *slot = (PoolLocalSlot){ task->handle, task->n_items, task->data, task->size, NULL, NULL, FALSE };
-  ring_slot->function = task->function;
-  ring_slot->handle = task->handle;
-  ring_slot->id = task->id;
-  ring_slot->attempt = task->attempt;
-  ring_slot->n_items = task->n_items;
-  ring_slot->flags = task->flags;
-  ring_slot->limit = task->limit;
-  ring_slot->size = task->size;
+  pool_local_slot_describe (ring_slot, task);
   if (task->size <= POOL_RING_INLINE)
     {
       ring_slot->flags |= POOL_RING_DATA_INLINE;
