@@ -38,6 +38,13 @@ G_BEGIN_DECLS
 #define POOL_WIRE_LONG (16 * 1024 * 1024)
 #define POOL_WIRE_RATE (8 * 1024 * 1024)
 
+/* How long somebody may be silent for so many bytes, µs. */
+static inline gint64
+pool_wire_get_time (guint64 n_bytes)
+{
+  return (gint64) (n_bytes / POOL_WIRE_RATE) * G_USEC_PER_SEC;
+}
+
 /* Numbers of parts that are none: the data are in memory of the sender's, or of the receiver's. */
 #define POOL_WIRE_THEIRS 0xffff
 #define POOL_WIRE_OURS 0xfffe
@@ -137,12 +144,6 @@ void pool_wire_write (PoolWireWriter *self, const PoolWireRecord *record, gconst
                       GBytes *bytes);
 /* Says what is to be given back of what was borrowed. */
 void pool_wire_write_returns (PoolWireWriter *self);
-/* How many µs that takes at most. */
-static inline gint64
-pool_wire_get_time (guint64 n_bytes)
-{
-  return (gint64) (n_bytes / POOL_WIRE_RATE) * G_USEC_PER_SEC;
-}
 /* Before it is sent. */
 void pool_wire_finish (PoolWireWriter *self, guint64 session, guint32 serial);
 

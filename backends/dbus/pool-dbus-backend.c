@@ -315,11 +315,10 @@ receive_from (PoolDbusBackend *self, PoolDbusPeer *peer)
   g_ptr_array_set_size (self->parts, 0);
   if (peer->stream.is_broken && !any && !peer->is_closed)
     {
-      guint agent = peer->agent;
-      g_autofree char *how = peer->how_ended != NULL ? g_strdup (peer->how_ended) : g_strdup ("the service has ended it, or is gone");
-
+      /* closed, it is there until nobody receives any more */
       peer->is_closed = TRUE;
-      pool_remote_backend_agent_ended (remote, agent, how);
+      pool_remote_backend_agent_ended (remote, peer->agent,
+                                       peer->how_ended != NULL ? peer->how_ended : "the service has ended it, or is gone");
       any = TRUE;
     }
   return any;

@@ -230,11 +230,17 @@ pool_mpi_backend_forget (PoolRemoteBackend *remote, guint peer)
     pool_mpi_link_send (&self->process->link, POOL_MPI_FORGET, peer, 0, NULL);
 }
 
+static AgentLink *
+find_link (PoolMpiBackend *self, guint peer)
+{
+  return g_hash_table_lookup (self->links, GUINT_TO_POINTER (peer));
+}
+
 static gboolean
 pool_mpi_backend_send (PoolRemoteBackend *remote, guint peer, PoolWireWriter *message)
 {
   PoolMpiBackend *self = cast (remote);
-  AgentLink *agent = g_hash_table_lookup (self->links, GUINT_TO_POINTER (peer));
+  AgentLink *agent = find_link (self, peer);
   PoolMpiLink *link;
   gboolean ok;
 
@@ -264,12 +270,6 @@ free_link (gpointer data)
 
   pool_mpi_link_clear (&self->link);
   g_free (self);
-}
-
-static AgentLink *
-find_link (PoolMpiBackend *self, guint peer)
-{
-  return g_hash_table_lookup (self->links, GUINT_TO_POINTER (peer));
 }
 
 static gboolean
