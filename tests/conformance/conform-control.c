@@ -72,18 +72,25 @@ test_cancel_deaf (Fixture *fixture, gconstpointer data)
   conform_end (pool);
 }
 
+/* n items that each sleep for so long */
+static PoolMapResult *
+submit_map (PoolManager *pool, const char *task, guint n, double seconds, guint chunksize)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
+  for (guint i = 0; i < n; i++)
+    g_variant_builder_add (&builder, "d", seconds);
+  return pool_manager_map_async (pool, task, g_variant_builder_end (&builder), chunksize, NULL, NULL, NULL);
+}
+
 static void
 test_cancel_map (Fixture *fixture, gconstpointer data)
 {
   PoolManager *pool = conform_started_with ("grace", 20.0, NULL);
-  g_autoptr (PoolMapResult) result = NULL;
+  g_autoptr (PoolMapResult) result = submit_map (pool, "conform.patient", 100, 60.0, 10);
   g_autoptr (GError) error = NULL;
-  GVariantBuilder builder;
 
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
-  for (guint i = 0; i < 100; i++)
-    g_variant_builder_add (&builder, "d", 60.0);
-  result = pool_manager_map_async (pool, "conform.patient", g_variant_builder_end (&builder), 10, NULL, NULL, NULL);
   await_running (pool, 2);
   g_assert_true (pool_async_result_cancel (POOL_ASYNC_RESULT (result)));
   g_assert_null (pool_async_result_get (POOL_ASYNC_RESULT (result), 20, &error));
@@ -157,14 +164,9 @@ static void
 test_terminate_map (Fixture *fixture, gconstpointer data)
 {
   PoolManager *pool = conform_started_with ("grace", 20.0, NULL);
-  g_autoptr (PoolMapResult) result = NULL;
+  g_autoptr (PoolMapResult) result = submit_map (pool, "conform.nap", 5000, 0.05, 1);
   g_autoptr (GError) error = NULL;
-  GVariantBuilder builder;
 
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("ad"));
-  for (guint i = 0; i < 5000; i++)
-    g_variant_builder_add (&builder, "d", 0.05);
-  result = pool_manager_map_async (pool, "conform.nap", g_variant_builder_end (&builder), 1, NULL, NULL, NULL);
   await_running (pool, 2);
   g_assert_true (pool_async_result_terminate (POOL_ASYNC_RESULT (result), SIGTERM));
   /* on two workers all of it would take two minutes */

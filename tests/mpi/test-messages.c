@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "../make-part.h"
 #include "pool-mpi-messages.h"
 #include "pool-mpi-start.h"
 
@@ -28,16 +29,6 @@ tear_down (Fixture *self, gconstpointer data)
   g_ptr_array_unref (self->parts);
   g_ptr_array_unref (self->messages.peers);
   pool_mpi_bell_close (&self->messages.bell);
-}
-
-static GBytes *
-make_part (gsize size, guint seed)
-{
-  guint8 *data = g_malloc (MAX (size, 1));
-
-  for (gsize i = 0; i < size; i++)
-    data[i] = (guint8) (i * 31 + (i >> 12) + seed);
-  return g_bytes_new_take (data, size);
 }
 
 static PoolMpiEnvelope

@@ -78,8 +78,7 @@ def test_silence():
 def test_silence_that_was_announced():
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(1)
-            peer.up(1)
+            peer.join_with_workers(1)
             assert peer.expect(TASK)
             # which may take 40 s
             peer.say(record(PING, id=320 << 20))
@@ -94,8 +93,7 @@ def test_silence_for_what_is_long():
     with Pools() as here:
         drive = here.drive_here('-n', 1, '--kind', 'bytes', '--size', 24 << 20, '--heartbeat', HEARTBEAT)
         with Peer(here.path / 'pool') if wait_for_socket(here) else None as peer:
-            peer.join(1)
-            peer.up(1)
+            peer.join_with_workers(1)
             announced = peer.expect(PING)
             while announced['id'] == 0:
                 peer.say(record(PING))
@@ -131,8 +129,7 @@ LIES = {
 def test_who_tells(what):
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(2)
-            peer.up(2)
+            peer.join_with_workers(2)
             peer.expect(TASK)
             lie = LIES[what]
             peer.say(*(lie[i:i + 56] for i in range(0, len(lie), 56)) if len(lie) % 56 == 0 else [lie])
@@ -143,10 +140,8 @@ def test_who_tells(what):
 def test_a_task_of_somebody_else():
     with pool_with_an_agent() as (_, connect):
         with connect() as one, connect() as two:
-            one.join(1)
-            one.up(1)
-            two.join(1)
-            two.up(1)
+            one.join_with_workers(1)
+            two.join_with_workers(1)
             handle = one.expect(TASK)['handle']
             two.say(record(RESULT, b'\0' * 8, worker=1, handle=handle, kind=1, n_items=1))
             assert two.was_cut_off()
@@ -159,8 +154,7 @@ def test_wrong_results_of_its_own_task():
     with Pools() as here:
         drive = here.drive_here('-n', 50, '--nap', 1000, '--heartbeat', HEARTBEAT)
         with Peer(here.path / 'pool') if wait_for_socket(here) else None as peer:
-            peer.join(1)
-            peer.up(1)
+            peer.join_with_workers(1)
             handle = peer.expect(TASK)['handle']
             peer.say(record(RESULT, os.urandom(40), worker=1, handle=handle, kind=2, n_items=1 << 31))
             peer.say(record(BYE))
@@ -180,8 +174,7 @@ def wait_for_socket(here):
 def test_replayed_and_missing_messages():
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(1)
-            peer.up(1)
+            peer.join_with_workers(1)
             handle = peer.expect(TASK)['handle']
             peer.serial -= 1
             peer.say(record(STATE, worker=1, handle=handle))
@@ -207,8 +200,7 @@ def test_replayed_and_missing_messages():
 def test_an_agent_with_4000_workers_that_does_nothing():
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(4000)
-            peer.up(4000)
+            peer.join_with_workers(4000)
             assert peer.expect(TASK)
         with connect() as peer:
             peer.join(4000)
@@ -221,8 +213,7 @@ def test_an_agent_with_4000_workers_that_does_nothing():
 def test_a_flood_of_what_is_allowed():
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(2)
-            peer.up(2)
+            peer.join_with_workers(2)
             handle = peer.expect(TASK)['handle']
             for _ in range(200):
                 peer.say(*[record(PING), record(LOG, os.urandom(100), worker=1), record(OUTPUT, b'x' * 100, handle=handle, time=50,
@@ -230,14 +221,12 @@ def test_a_flood_of_what_is_allowed():
             peer.say(record(STATE, worker=1, handle=handle, item=1 << 31))
             assert peer.was_cut_off(20)
         with connect() as peer:
-            peer.join(2)
-            peer.up(2)
+            peer.join_with_workers(2)
             handle = peer.expect(TASK)['handle']
             peer.say(record(WAS_SPLIT, handle=handle, item=0x7fffffff))
             assert peer.was_cut_off(20)
         with connect() as peer:
-            peer.join(2)
-            peer.up(2)
+            peer.join_with_workers(2)
             for _ in range(20):
                 peer.say(record(DRAINING))
             peer.say(record(BYE))
@@ -257,8 +246,7 @@ def test_the_pool_says_nothing_to_a_signal_of_strangers():
     """KILL and the like are for agents to hear, not to say"""
     with pool_with_an_agent() as (_, connect):
         with connect() as peer:
-            peer.join(1)
-            peer.up(1)
+            peer.join_with_workers(1)
             # a message that its sender has not to say is none
             peer.say(record(21, worker=1, kind=int(signal.SIGKILL)))
             try:

@@ -148,6 +148,11 @@ class Peer:
     def up(self, n):
         self.say(*(record(UP, worker=i + 1, id=1000 + i, item=i) for i in range(n)))
 
+    def join_with_workers(self, n):
+        """Has a session, and all workers that it offers are up."""
+        self.join(n)
+        self.up(n)
+
     def was_cut_off(self, seconds=10):
         """It is told that it has no session any more."""
         return bool(self.expect(RESET, seconds))

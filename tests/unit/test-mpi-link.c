@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "../make-part.h"
 #include "pool-mpi-link.h"
 #include "unit-common.h"
 
@@ -36,16 +37,6 @@ tear_down (Fixture *self, gconstpointer data)
     pool_mpi_link_clear (&self->ends[i]);
   g_ptr_array_unref (self->parts);
   unit_watchdog (0);
-}
-
-static GBytes *
-make_part (gsize size, guint seed)
-{
-  guint8 *data = g_malloc (MAX (size, 1));
-
-  for (gsize i = 0; i < size; i++)
-    data[i] = (guint8) (i * 31 + (i >> 12) + seed);
-  return g_bytes_new_take (data, size);
 }
 
 static PoolMpiFrame
