@@ -123,12 +123,12 @@ def _dump_by_value(parts):
     return file.getvalue()
 
 
-def _dump_start(start, inheritance, kind):
+def _dump_start(start, inheritance, by_value):
     parts = start.prefix, start.initializer, start.initargs, start.loggers, start.attempts
     # nothing is inherited by what an agent makes: locks and queues say that they cannot be sent
     multiprocessing.context.set_spawning_popen(inheritance)
     try:
-        if hides_main(kind):
+        if by_value:
             with contextlib.suppress(Exception):
                 return _dump_by_value(parts)
         return bytes(ForkingPickler.dumps(parts, pickle.HIGHEST_PROTOCOL))
@@ -148,7 +148,7 @@ def _register_calls(manager):
     manager.props.keep_descriptors = True
 
 
-def prepare(manager, method, initializer, initargs, loggers, remote, attempts, kind):
+def prepare(manager, method, initializer, initargs, loggers, remote, attempts, program):
     """Tells a new pool of processes how its workers are made, and what each begins with.
 
     Returns the descriptors that those that are fresh interpreters are to inherit.
@@ -163,11 +163,11 @@ def prepare(manager, method, initializer, initargs, loggers, remote, attempts, k
         manager.set_initializer(worker.START_NAME, None)
     else:
         # an agent may have a command of its own for its workers: then they hear only now what program theirs is
-        program = _describe_program(kind) if remote else None
-        parts = _dump_start(start, None if remote else inheritance, kind)
-        data = GLib.Bytes.new(pickle.dumps((program, parts), pickle.HIGHEST_PROTOCOL))
+        description = _describe_program(program) if remote else None
+        parts = _dump_start(start, None if remote else inheritance, hides_main(program))
+        data = GLib.Bytes.new(pickle.dumps((description, parts), pickle.HIGHEST_PROTOCOL))
         value = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), data, True)
-        manager.props.worker_command = _worker_command(kind)
+        manager.props.worker_command = _worker_command(program)
         manager.register_bytes(worker.START_NAME, _start_from_bytes)
         manager.set_initializer(worker.START_NAME, GLib.Variant.new_tuple(value))
         manager.props.keep_descriptors = len(inheritance.fds) > 0
@@ -200,36 +200,39 @@ def check_importing():
     multiprocessing.spawn._check_not_importing_main()
 
 
-def _describe_program(kind):
+def _describe_program(program):
     """What multiprocessing tells a fresh interpreter; nothing of a main module that is in no file."""
     data = multiprocessing.spawn.get_preparation_data('libpool')
     del data['authkey']  # the command line is for all to see
-    if not kind.main:
+    if not program.main:
         data.pop('init_main_from_name', None)
-    if not kind.main or not os.path.isfile(data.get('init_main_from_path', '')):
+    if not program.main or not os.path.isfile(data.get('init_main_from_path', '')):
         data.pop('init_main_from_path', None)
     return data
 
 
-def hides_main(kind):
+def hides_main(program):
     """Whether fresh interpreters cannot import the main module, and cloudpickle can send what is in it.
 
     That is so at a prompt, with ``-c`` and standard input, and for ``__main__.py`` of a package; and where they are not to.
     """
-    data = _describe_program(kind)
+    data = _describe_program(program)
     name = data.get('init_main_from_name', '')
     if 'init_main_from_path' in data or name and name.rpartition('.')[2] != '__main__':
         return False
     return importlib.util.find_spec('cloudpickle') is not None
 
 
-def _worker_command(kind):
-    data = _describe_program(kind)
+def _worker_command(program):
+    data = _describe_program(program)
     # nothing is imported before the path is this program's: there may be anything in the working directory
     code = f'import sys; sys.path[:] = {sys.path!r}; import gi.repository.Pool; from {__name__} import main; main()'
-    executable = shutil.which(kind.executable) or kind.executable if kind.executable else multiprocessing.spawn.get_executable()
+    if program.executable:
+        executable = shutil.which(program.executable) or program.executable
+    else:
+        executable = multiprocessing.spawn.get_executable()
     executable = os.path.abspath(os.fsdecode(executable))
-    arguments = multiprocessing.util._args_from_interpreter_flags() if kind.arguments is None else kind.arguments
+    arguments = multiprocessing.util._args_from_interpreter_flags() if program.arguments is None else program.arguments
     return [executable, *arguments, '-c', code, json.dumps(data)]
 
 
