@@ -6,13 +6,14 @@
 #include "pool-manager-private.h"
 #include "pool-map-result-private.h"
 #include "pool-stream-private.h"
+#include "pool-value-private.h"
 
 /* The calls of a pool: each is a result object that is submitted, and waited for in the plain forms. */
 
 static gboolean
 check_normal (GVariant *value, GError **error)
 {
-  if (G_LIKELY (g_variant_is_normal_form (value)))
+  if (G_LIKELY (pool_value_is_normal (value)))
     return TRUE;
   g_set_error (error, POOL_ERROR, POOL_ERROR_ENCODING,
                "The argument, of type %s, is not in normal form: take g_variant_get_normal_form()",

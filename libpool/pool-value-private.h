@@ -15,6 +15,9 @@ gsize pool_value_size (GVariant *value, gboolean wrap);
 /* @out: in memory of the caller, who also has what lies before it in the same 8 bytes */
 POOL_EXPORT
 void pool_value_encode (GVariant *value, gboolean wrap, guint8 *out);
+/* g_variant_is_normal_form(), which for arrays of numbers need not look at each */
+POOL_EXPORT
+gboolean pool_value_is_normal (GVariant *value);
 POOL_EXPORT
 GVariant *pool_value_decode (GBytes *bytes, gboolean trusted, GError **error);
 /* as above; @data must stay valid until @notify is called with @user_data */

@@ -369,6 +369,76 @@ test_not_normal (void)
 }
 
 /* Values that a program makes are normal; a value that is not was made by somebody else. */
+/* Of each type bytes at random, of sizes that fit and that do not: GLib's own check is the judge. */
+static void
+test_normal (void)
+{
+  static const char *const types[] = { "ay", "an", "aq", "ai", "au", "ah", "ax", "at", "ad", "ab", "as", "av", "aay", "a(y)", "a{yy}",
+                                       "may", "(ay)", "((ax))", "(ayay)", "(say)", "()", "(y)", "y", "b", "mi", "(ab)", "(mai)", "((((an))))" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
+    for (gsize size = 0; size < 34; size++)
+      {
+        const GVariantType *type = G_VARIANT_TYPE (types[i]);
+        g_autofree guint8 *data = g_malloc (size + 1 + strlen (types[i]));
+        g_autoptr (GBytes) bytes = NULL;
+        g_autoptr (GVariant) expected = NULL, value = NULL, decoded = NULL;
+        g_autoptr (GError) error = NULL;
+
+        for (gsize k = 0; k < size; k++)
+          data[k] = (guint8) g_test_rand_int_range (0, g_test_rand_bit () ? 2 : 256);
+        data[size] = '\0';
+        memcpy (data + size + 1, types[i], strlen (types[i]));
+        bytes = g_bytes_new (data, size);
+        expected = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
+        value = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
+        g_assert_cmpint (pool_value_is_normal (value), ==, g_variant_is_normal_form (expected));
+        decoded = pool_value_decode_data (data, size + 1 + strlen (types[i]), FALSE, NULL, NULL, &error);
+        g_assert_true ((decoded != NULL) == g_variant_is_normal_form (expected));
+        g_assert_true (decoded == NULL || g_variant_equal (decoded, expected));
+      }
+}
+
+/* A value of many bytes, with arrays of numbers in it; and each of its bytes, it may be, is another. */
+static void
+test_normal_large (void)
+{
+  static const char *const formats[] = { "('name', %s)", "(7, %s, 'end')", "{'a': <%s>, 'b': <@ai [1, 2, 3]>}", "[%s, @ay [], b'x']",
+                                         "<<%s>>", "(@may just %s, @mi nothing)", "[('x', %s, 3.0), ('', @ay [], 4.0)]", "<(<(<(<(<%s>,)>,)>,)>, 'x')>",
+                                         "[{'k': %s}, @a{say} {}]", "(byte 1, %s, int64 5, true)", "(%s, (%s, 'x'))" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
+    {
+      g_autofree guint8 *numbers = g_malloc0 (5000 + i);
+      g_autoptr (GVariant) array = g_variant_ref_sink (g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, numbers, 5000 + i, 1));
+      g_autofree char *printed = g_variant_print (array, TRUE);
+      g_auto (GStrv) parts = g_strsplit (formats[i], "%s", -1);
+      g_autofree char *text = g_strjoinv (printed, parts);
+      g_autoptr (GVariant) value = parse (text);
+      gsize size = g_variant_get_size (value);
+
+      g_assert_true (pool_value_is_normal (value));
+      for (guint round = 0; round < 400; round++)
+        {
+          g_autofree guint8 *data = g_memdup2 (g_variant_get_data (value), size);
+          gsize at = (gsize) g_test_rand_int_range (0, 48), cut = (gsize) (round % 8 == 7 ? g_test_rand_int_range (0, 900) : 0);
+          g_autoptr (GBytes) bytes = NULL;
+          g_autoptr (GVariant) expected = NULL, damaged = NULL, tuple = NULL;
+
+          /* the first time nothing; then at its head or its tail, where all that is no number is */
+          if (round > 0)
+            data[g_test_rand_bit () ? at : size - 1 - at] ^= (guint8) (1 << g_test_rand_int_range (0, 8));
+          bytes = g_bytes_new (data, size - cut);
+          expected = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
+          damaged = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
+          g_assert_cmpint (pool_value_is_normal (damaged), ==, g_variant_is_normal_form (expected));
+          g_assert_true (round > 0 || g_variant_is_normal_form (expected));
+          tuple = g_variant_ref_sink (g_variant_new ("(s@*)", "x", damaged));
+          g_assert_cmpint (pool_value_is_normal (tuple), ==, g_variant_is_normal_form (expected));
+        }
+    }
+}
+
 static void
 test_cut_off (void)
 {
@@ -565,6 +635,8 @@ main (int argc, char **argv)
   g_test_add_func ("/value/refused/indefinite", test_indefinite);
   g_test_add_func ("/value/refused/deep-type", test_deep_type);
   g_test_add_func ("/value/refused/not-normal", test_not_normal);
+  g_test_add_func ("/value/normal/any", test_normal);
+  g_test_add_func ("/value/normal/large", test_normal_large);
   g_test_add_func ("/value/refused/cut-off", test_cut_off);
   g_test_add_func ("/value/refused/random-damage", test_random_damage);
   g_test_add_func ("/value/errors/round-trips", test_errors);
