@@ -153,19 +153,6 @@ add_outputs (Run *run)
   g_source_attach (run->progress_source, NULL);
 }
 
-/* Who has left it to the system where agents connect could not start any without being told. */
-static void
-print_endpoint (const PoolCliSettings *settings, PoolManager *pool)
-{
-  g_autofree char *endpoint = NULL;
-
-  if (!settings->verbose && (settings->endpoint == NULL || strchr (settings->endpoint, '*') == NULL))
-    return;
-  g_object_get (pool, "endpoint", &endpoint, NULL);
-  if (endpoint != NULL)
-    g_printerr ("pool: agents connect to %s\n", endpoint);
-}
-
 /* The module is loaded before the pool starts, so that its workers have it from the beginning. */
 static gboolean
 start_pool (PoolCliFlow *flow, PoolCliReport *report, GError **error)
@@ -183,7 +170,7 @@ start_pool (PoolCliFlow *flow, PoolCliReport *report, GError **error)
   if (!pool_cli_report_open (report, flow->settings, flow->pool, error) ||
       !pool_manager_start (flow->pool, error))
     return FALSE;
-  print_endpoint (flow->settings, flow->pool);
+  pool_cli_settings_print_endpoint (flow->settings, flow->pool);
   if (pool_describe_task (task) != NULL)
     return TRUE;
   /* the library knows best how to say that there is no such task, and which one could be meant */
@@ -309,17 +296,6 @@ finish (Run *run)
   return status;
 }
 
-static int
-cannot_start (const GError *error)
-{
-  gboolean usage = error->domain == G_IO_ERROR ||
-                   g_error_matches (error, POOL_ERROR, POOL_ERROR_NO_SUCH_TASK) ||
-                   g_error_matches (error, POOL_ERROR, POOL_ERROR_NO_SUCH_BACKEND) ||
-                   g_error_matches (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT);
-
-  return pool_cli_error (error, usage ? POOL_CLI_EXIT_USAGE : POOL_CLI_EXIT_FAILED);
-}
-
 /* Returns: the program's exit status */
 int
 pool_cli_run (const PoolCliSettings *settings, const PoolCliKind *kind, gpointer user_data,
@@ -336,7 +312,7 @@ pool_cli_run (const PoolCliSettings *settings, const PoolCliKind *kind, gpointer
   if (!pool_cli_flow_init (&run.flow, &error) || !start_pool (&run.flow, &run.report, &error))
     {
       release_signals (&before);
-      status = cannot_start (error);
+      status = pool_cli_start_error (error);
     }
   else
     {

@@ -153,12 +153,11 @@ check (PoolCliSettings *self, GError **error)
   return TRUE;
 }
 
-/* @own: the command's own options */
-gboolean
-pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const GOptionEntry *own,
-                         char **argv, gboolean *version, GError **error)
+/* Which pool. */
+static void
+add_pool_entries (PoolCliSettings *self, GArray *entries)
 {
-  const GOptionEntry common[] = {
+  const GOptionEntry pool[] = {
     { "backend", 'b', 0, G_OPTION_ARG_STRING, &self->backend,
       "Run on this backend (see “pool backends”)", "NAME" },
     { "jobs", 'j', 0, G_OPTION_ARG_STRING, &self->jobs_text,
@@ -185,6 +184,16 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
       "Start agents with N workers each", "N" },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
       "Tell where agents connect", NULL },
+  };
+
+  g_array_append_vals (entries, pool, G_N_ELEMENTS (pool));
+}
+
+/* What is run there, and what comes of it. */
+static void
+add_run_entries (PoolCliSettings *self, GArray *entries)
+{
+  const GOptionEntry run[] = {
     { "arg-file", 'a', 0, G_OPTION_ARG_FILENAME, &self->input_file,
       "Read inputs from FILE", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
@@ -212,14 +221,42 @@ pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const G
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
       "Print what would be run, and run nothing", NULL },
   };
-  g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
 
-  g_array_append_vals (entries, common, G_N_ELEMENTS (common));
+  g_array_append_vals (entries, run, G_N_ELEMENTS (run));
+}
+
+static gboolean
+parse (PoolCliSettings *self, GArray *entries, GOptionContext *context, const GOptionEntry *own, char **argv, gboolean *version,
+       GError **error)
+{
   for (; own->long_name != NULL; own++)
     g_array_append_vals (entries, own, 1);
   if (!pool_cli_parse (context, (gconstpointer) entries->data, argv, version, error))
     return FALSE;
   return *version || check (self, error);
+}
+
+/* @own: the command's own options */
+gboolean
+pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context, const GOptionEntry *own,
+                         char **argv, gboolean *version, GError **error)
+{
+  g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
+
+  add_pool_entries (self, entries);
+  add_run_entries (self, entries);
+  return parse (self, entries, context, own, argv, version, error);
+}
+
+/* Of a command that runs no tasks of the user's. */
+gboolean
+pool_cli_settings_parse_pool (PoolCliSettings *self, GOptionContext *context, const GOptionEntry *own,
+                              char **argv, gboolean *version, GError **error)
+{
+  g_autoptr (GArray) entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
+
+  add_pool_entries (self, entries);
+  return parse (self, entries, context, own, argv, version, error);
 }
 
 /* --- the pool --- */
@@ -291,6 +328,19 @@ pool_cli_settings_make_pool (const PoolCliSettings *self)
   for (guint i = 0; i < properties.n; i++)
     g_value_unset (&properties.values[i]);
   return pool;
+}
+
+/* Who has left it to the system where agents connect could not start any without being told. */
+void
+pool_cli_settings_print_endpoint (const PoolCliSettings *self, PoolManager *pool)
+{
+  g_autofree char *endpoint = NULL;
+
+  if (!self->verbose && (self->endpoint == NULL || strchr (self->endpoint, '*') == NULL))
+    return;
+  g_object_get (pool, "endpoint", &endpoint, NULL);
+  if (endpoint != NULL)
+    g_printerr ("pool: agents connect to %s\n", endpoint);
 }
 
 /* @words: the inputs given on the command line, or NULL if they are to be read */

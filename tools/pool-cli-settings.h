@@ -59,7 +59,11 @@ void pool_cli_settings_clear (PoolCliSettings *self);
 gboolean pool_cli_settings_parse (PoolCliSettings *self, GOptionContext *context,
                                   const GOptionEntry *own, char **argv, gboolean *version,
                                   GError **error);
+gboolean pool_cli_settings_parse_pool (PoolCliSettings *self, GOptionContext *context,
+                                       const GOptionEntry *own, char **argv, gboolean *version,
+                                       GError **error);
 PoolManager *pool_cli_settings_make_pool (const PoolCliSettings *self);
+void pool_cli_settings_print_endpoint (const PoolCliSettings *self, PoolManager *pool);
 PoolCliInput *pool_cli_settings_open_input (const PoolCliSettings *self, char **words,
                                             GError **error);
 guint pool_cli_settings_get_jobs (const PoolCliSettings *self);

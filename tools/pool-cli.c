@@ -47,6 +47,18 @@ pool_cli_error (const GError *error, int status)
   return status;
 }
 
+/* Of a pool that could not be started: what was asked for, or what went wrong. */
+int
+pool_cli_start_error (const GError *error)
+{
+  gboolean usage = error->domain == G_IO_ERROR ||
+                   g_error_matches (error, POOL_ERROR, POOL_ERROR_NO_SUCH_TASK) ||
+                   g_error_matches (error, POOL_ERROR, POOL_ERROR_NO_SUCH_BACKEND) ||
+                   g_error_matches (error, POOL_ERROR, POOL_ERROR_INVALID_ARGUMENT);
+
+  return pool_cli_error (error, usage ? POOL_CLI_EXIT_USAGE : POOL_CLI_EXIT_FAILED);
+}
+
 int
 pool_cli_usage_error (const GError *error)
 {

@@ -16,6 +16,7 @@ typedef enum
 
 /* @argv: the command's name and its arguments; changed, but not freed */
 int pool_backends_main (char **argv);
+int pool_bench_main (char **argv);
 int pool_exec_main (char **argv);
 int pool_map_main (char **argv);
 int pool_tasks_main (char **argv);
@@ -29,6 +30,7 @@ int pool_wait_main (char **argv);
 void pool_cli_begin (const char *name);
 int pool_cli_end (int status);
 int pool_cli_usage_error (const GError *error);
+int pool_cli_start_error (const GError *error);
 int pool_cli_error (const GError *error, int status);
 gboolean pool_cli_parse (GOptionContext *context, const GOptionEntry *entries, char **argv,
                          gboolean *version, GError **error);

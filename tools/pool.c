@@ -52,6 +52,7 @@ run_worker (char **argv)
 
 static const Command commands[] = {
   { "backends", "list the backends, and why one cannot be used", pool_backends_main },
+  { "bench", "measure how fast a pool is on this machine", pool_bench_main },
 #ifdef HAVE_SERVICE
   { "cancel", "cancel jobs of the service", pool_cancel_main },
 #endif

@@ -9,7 +9,7 @@ import subprocess
 
 from clitest import BACKENDS, POOL, SOURCE, Skip, main, run, test
 
-COMMANDS = ['backends', 'exec', 'map', 'tasks']
+COMMANDS = ['backends', 'bench', 'exec', 'map', 'tasks']
 # where there is ZeroMQ, or D-Bus
 OPTIONAL = {'cancel': {'--system'}, 'jobs': {'--system'},
             'submit': {'--pool', '--arguments', '--name', '--system'},
@@ -88,6 +88,7 @@ def complete(*words):
 def test_completion():
     assert set(COMMANDS) < complete('')
     assert complete('ba') == {'backends'}
+    assert complete('bench', 're') == {'replacement'}
     assert complete('help', 'm') == {'map'}
     for command in COMMANDS:
         long_options, _ = options_of(command)

@@ -161,7 +161,7 @@ def test_usage_errors():
 def test_help_and_version():
     assert run('--version').text.startswith('pool (libpool) ')
     assert 'pool map' in run('--help').text
-    for command in 'backends', 'exec', 'map', 'tasks':
+    for command in 'backends', 'bench', 'exec', 'map', 'tasks':
         for words in [command, '--help'], ['help', command]:
             result = run(*words)
             assert result.status == 0 and f'pool {command}' in result.text, words
