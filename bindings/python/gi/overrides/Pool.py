@@ -15,12 +15,14 @@ from ._libpool.errors import (CancelledError, Empty, Full, MaybeEncodingError, O
 from ._libpool.executor import Executor
 from ._libpool.iterators import IMapIterator, IMapUnorderedIterator
 from ._libpool.joblib_backend import register as register_joblib
+from ._libpool.kinds import MPIPool, ResilientZPool, ThreadPool, ZPool
 from ._libpool.manager import Manager, PoolProcess
 from ._libpool.native import native
-from ._libpool.pool import MPIPool, Pool, ResilientZPool, ThreadPool, WorkerInfo, ZPool, cpu_count
+from ._libpool.pool import Pool, cpu_count
 from ._libpool.results import ApplyResult, AsyncResult, MapResult
 from ._libpool.shared import Shared, shared
 from ._libpool.worker import current_task
+from ._libpool.workers import WorkerInfo
 
 __all__ = [
     'ApplyResult', 'AsyncResult', 'CancelledError', 'Empty', 'Executor', 'Full', 'IMapIterator',

@@ -11,7 +11,9 @@
 ``spawning``     how workers are made: os.fork, or a fresh interpreter
 ``results``      ApplyResult, MapResult
 ``iterators``    imap and its relatives
-``pool``         Pool and its siblings
+``workers``      what can be seen of a worker
+``pool``         Pool
+``kinds``        ThreadPool, ZPool, ResilientZPool, MPIPool
 ``manager``      Manager and PoolProcess, a work queue with one target
 ``executor``     concurrent.futures on top
 ``joblib_backend``  joblib on top
