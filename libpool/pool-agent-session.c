@@ -136,27 +136,37 @@ pass_log (const PoolBackendSink *sink, guint index, const guint8 *record, gsize 
                   record, size, NULL);
 }
 
+/* One after the other; what there is of one only is not copied. */
+static GBytes *
+join_streams (GBytes *const *streams)
+{
+  gsize first = streams[0] != NULL ? g_bytes_get_size (streams[0]) : 0;
+  gsize second = streams[1] != NULL ? g_bytes_get_size (streams[1]) : 0;
+  guint8 *both;
+
+  if (second == 0)
+    return streams[0] != NULL ? g_bytes_ref (streams[0]) : g_bytes_new (NULL, 0);
+  if (first == 0)
+    return g_bytes_ref (streams[1]);
+  both = g_malloc (first + second);
+  memcpy (both, g_bytes_get_data (streams[0], NULL), first);
+  memcpy (both + first, g_bytes_get_data (streams[1], NULL), second);
+  return g_bytes_new_take (both, first + second);
+}
+
 static void
 pass_output (const PoolBackendSink *sink, guint64 handle, const PoolBackendOutput *output)
 {
   PoolAgent *self = get_agent (sink);
   PoolWireRecord record = { .type = POOL_WIRE_OUTPUT, .handle = handle, .id = output->lost };
-  PoolBuffer both = { 0 };
+  g_autoptr (GBytes) both = join_streams (output->streams);
 
   for (guint i = 0; i < 2; i++)
-    {
-      gsize size = 0;
-      const guint8 *data = output->streams[i] != NULL ? g_bytes_get_data (output->streams[i], &size) : NULL;
-
-      if (output->streams[i] == NULL)
-        continue;
+    if (output->streams[i] != NULL)
       record.n_items |= 1 << i;
-      if (i == 0)
-        record.time = size;
-      pool_buffer_append (&both, data, size);
-    }
-  pool_agent_say (self, &record, both.data, both.len, NULL);
-  pool_buffer_clear (&both);
+  if (output->streams[0] != NULL)
+    record.time = (gint64) g_bytes_get_size (output->streams[0]);
+  pool_agent_say (self, &record, g_bytes_get_data (both, NULL), g_bytes_get_size (both), both);
 }
 
 /* --- a pool --- */

@@ -231,6 +231,16 @@ get_silent_at (const PoolAgent *self)
   return self->heard_at + SILENT_MAX * self->heartbeat + pool_wire_get_time (self->n_announced);
 }
 
+/* What came while this was busy with something else has not been listened to yet. */
+static gboolean
+is_silent (PoolAgent *self, gint64 now)
+{
+  if (now <= get_silent_at (self))
+    return FALSE;
+  self->transport->receive (self->transport, self);
+  return self->session != 0 && self->state != POOL_AGENT_GREETING && g_get_monotonic_time () > get_silent_at (self);
+}
+
 static void
 check_touch (PoolAgent *self, gint64 now)
 {
@@ -245,7 +255,7 @@ check_touch (PoolAgent *self, gint64 now)
       else if (now >= self->hello_at)
         greet (self, now);
     }
-  else if (self->session != 0 && self->heartbeat > 0 && now > get_silent_at (self))
+  else if (self->session != 0 && self->heartbeat > 0 && is_silent (self, now))
     lose_touch (self, "nothing is heard of it");
 }
 

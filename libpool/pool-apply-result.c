@@ -60,7 +60,9 @@ job_deliver (PoolJob *job, PoolRecord *record, const PoolBackendResult *result)
   else if (result->size <= POOL_RECORD_INLINE)
     {
       self->result_size = result->size;
-      memcpy (record->bytes, result->data, result->size);
+      /* of an empty one there may be no address */
+      if (result->size > 0)
+        memcpy (record->bytes, result->data, result->size);
     }
   else
     self->bytes = pool_engine_take_bytes (self->parent_instance.engine, record, result);

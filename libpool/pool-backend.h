@@ -169,7 +169,7 @@ typedef struct
   float run_time;  /* seconds, or 0; POOL_RESULT_PROGRESS: 0 to 1 */
   guint32 started; /* when it was started: the low half of monotonic ns / 1024; 0: unknown */
   gint64 since;    /* POOL_RESULT_ACCEPTED: when the task was started, monotonic µs */
-  const guint8 *data;
+  const guint8 *data; /* may be NULL if there is nothing */
   gsize size;
   GBytes *bytes; /* owns data and may be kept; NULL: data are valid during the call only */
   gboolean is_reference; /* data are a part of the task's own argument */

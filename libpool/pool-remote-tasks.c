@@ -381,6 +381,15 @@ pool_remote_agent_take_split (PoolRemoteAgent *agent, const PoolWireRecord *reco
   return TRUE;
 }
 
+/* What is large is not copied. */
+static GBytes *
+take_stream (const guint8 *data, gsize size, GBytes *bytes)
+{
+  if (size < POOL_WIRE_PART_MIN)
+    return g_bytes_new (data, size);
+  return g_bytes_new_from_bytes (bytes, data - (const guint8 *) g_bytes_get_data (bytes, NULL), size);
+}
+
 /* time: how much of the data is standard output; the rest is standard error. */
 void
 pool_remote_agent_take_output (PoolRemoteAgent *agent, const PoolWireRecord *record, const guint8 *data, GBytes *bytes)
@@ -391,9 +400,9 @@ pool_remote_agent_take_output (PoolRemoteAgent *agent, const PoolWireRecord *rec
   if (pool_remote_agent_find_task (agent, record->handle) == NULL)
     return;
   if (record->n_items & 1)
-    output.streams[0] = g_bytes_new (data, first);
+    output.streams[0] = take_stream (data, first, bytes);
   if (record->n_items & 2)
-    output.streams[1] = g_bytes_new (data + first, record->size - first);
+    output.streams[1] = take_stream (data + first, record->size - first, bytes);
   pool_backend_output (POOL_BACKEND (agent->backend), record->handle, &output);
   g_clear_pointer (&output.streams[0], g_bytes_unref);
   g_clear_pointer (&output.streams[1], g_bytes_unref);

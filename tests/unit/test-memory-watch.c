@@ -14,7 +14,12 @@
 
 #define SIZE ((gsize) 48 << 20)
 #define SIZE_KIB (SIZE >> 10)
+#ifdef __SANITIZE_ADDRESS__
+/* its notes on memory that is touched take an eighth of that more */
+#define SLACK_KIB (16 << 10)
+#else
 #define SLACK_KIB (8 << 10)
+#endif
 
 typedef void (*TakeFunc) (int fd);
 
