@@ -111,6 +111,7 @@ struct _PoolAgent
   gint64 heartbeat; /* µs; 0: the pool is on this machine */
   gint64 heard_at, hello_at, lost_at; /* monotonic µs */
   guint64 n_announced; /* bytes that come next */
+  gint64 given_until;  /* monotonic µs; the pool may be busy with what it was given */
   gint64 hello_interval;
   guint64 nonce; /* of a greeting that may have to be said again */
   gboolean is_greeted; /* a hello could be sent */

@@ -57,9 +57,11 @@ flush (PoolAgent *self)
   pool_wire_writer_reset (&self->out);
 }
 
+/* The pool may be busy with so much for as long, and say nothing meanwhile. */
 void
 pool_agent_announce (PoolAgent *self, guint64 n_bytes)
 {
+  self->given_until = MAX (self->given_until, g_get_monotonic_time ()) + pool_wire_get_time (n_bytes);
   pool_wire_write (&self->out, &(PoolWireRecord){ .type = POOL_WIRE_PING, .id = n_bytes }, NULL, 0, NULL);
   flush (self);
 }
@@ -105,6 +107,7 @@ static void
 begin_greeting (PoolAgent *self)
 {
   self->state = POOL_AGENT_GREETING;
+  self->given_until = 0;
   self->lost_at = g_get_monotonic_time ();
   self->nonce = (guint64) g_random_int () << 32 | g_random_int ();
   self->hello_interval = HELLO_US;
@@ -228,7 +231,7 @@ pool_agent_take_message (PoolAgent *self, GBytes *const *parts, guint n_parts)
 static gint64
 get_silent_at (const PoolAgent *self)
 {
-  return self->heard_at + SILENT_MAX * self->heartbeat + pool_wire_get_time (self->n_announced);
+  return MAX (self->heard_at + pool_wire_get_time (self->n_announced), self->given_until) + SILENT_MAX * self->heartbeat;
 }
 
 /* What came while this was busy with something else has not been listened to yet. */

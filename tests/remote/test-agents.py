@@ -395,10 +395,11 @@ def on_its_own(here, argv, **keywords):
 
 @test
 def test_values_that_take_longer_than_anyone_may_be_silent():
-    size, rate = 40 << 20, 16 << 20
+    # 5.3 s for each way of each value, where 4 s without a word are too long
+    size, rate, heartbeat = 64 << 20, 12 << 20, 1
     with Pools() as here:
         drive = here.drive('--endpoint', 'tcp://127.0.0.1:*', '--key-file', here.path / 'manager.key', '--allowed-keys',
-                           make_keys(here, 'manager', 'agent'), '--heartbeat', HEARTBEAT, '-n', 2, '--kind', 'bytes',
+                           make_keys(here, 'manager', 'agent'), '--heartbeat', heartbeat, '-n', 2, '--kind', 'bytes',
                            '--size', size)
         host, port = drive.endpoint[len('tcp://'):].rsplit(':', 1)
         with Relay(('127.0.0.1', 0), (host, int(port)), popen=here.spawn) as relay:
