@@ -357,7 +357,7 @@ pool_backend_runner_enter (PoolBackendRunner *self, PoolBackendLoopFunc loop, gp
     g_set_error_literal (&self->error, POOL_ERROR, POOL_ERROR_BACKEND,
                          "the thread function returned without having called pool_run_worker()");
   pool_engine_set_worker_thread (NULL);
-  pool_runner_clear (&self->runner);
+  pool_runner_end (&self->runner);
   pool_fork_guard_note_end (atomic_exchange (&self->end, END_NOW) == END_EXPECTED);
 
   if (self->error == NULL)
@@ -371,7 +371,7 @@ pool_backend_runner_enter (PoolBackendRunner *self, PoolBackendLoopFunc loop, gp
 /**
  * pool_backend_runner_run: (skip)
  * @self: a runner that was given a task
- * @result: (out): what came of it; its data are valid until the next task is run
+ * @result: (out): what came of it; its data are valid until the next task is run, or the runner is freed
  *
  * Runs the task, in the worker's thread, from within the loop.
  *

@@ -48,6 +48,8 @@ typedef struct
 POOL_EXPORT
 void pool_runner_init (PoolRunner *self, guint worker, GVariant *static_args);
 POOL_EXPORT
+void pool_runner_end (PoolRunner *self);
+POOL_EXPORT
 void pool_runner_clear (PoolRunner *self);
 /* @progress: of a batch, see pool-progress-private.h; NULL to run all items */
 POOL_EXPORT

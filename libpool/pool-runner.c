@@ -16,11 +16,18 @@ pool_runner_init (PoolRunner *self, guint worker, GVariant *static_args)
   self->static_args = self->task->static_args;
 }
 
+/* What the program made goes, in the worker; the last reply is still there. */
 void
-pool_runner_clear (PoolRunner *self)
+pool_runner_end (PoolRunner *self)
 {
   g_clear_object (&self->process);
   g_clear_object (&self->task);
+}
+
+void
+pool_runner_clear (PoolRunner *self)
+{
+  pool_runner_end (self);
   pool_buffer_clear (&self->ends);
   pool_buffer_clear (&self->out);
 }
