@@ -56,4 +56,4 @@ class Worker:
 
 
 def exit_code(info):
-    return -info.get_signal() if info.get_signal() else info.getexit_code()
+    return -info.get_signal() if info.get_signal() else info.get_exit_code()
