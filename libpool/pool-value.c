@@ -171,28 +171,12 @@ is_made_of (GVariant *value, GVariant *const *children, gsize n)
 
 /* One that has been built and not serialised gives the same member each time, and is as normal as they are. */
 static gboolean
-is_built (GVariant *value, GVariant *child)
+is_built (GVariant *value)
 {
+  g_autoptr (GVariant) once = g_variant_get_child_value (value, 0);
   g_autoptr (GVariant) again = g_variant_get_child_value (value, 0);
 
-  return again == child;
-}
-
-static gboolean is_normal (GVariant *value, guint depth);
-
-static gboolean
-has_normal_children (GVariant *value, guint depth)
-{
-  gsize n = g_variant_n_children (value);
-  g_autoptr (GPtrArray) children = g_ptr_array_new_full ((guint) n, (GDestroyNotify) g_variant_unref);
-
-  for (gsize i = 0; i < n; i++)
-    {
-      g_ptr_array_add (children, g_variant_get_child_value (value, i));
-      if (!is_normal (children->pdata[i], depth + 1))
-        return FALSE;
-    }
-  return is_built (value, children->pdata[0]) || is_made_of (value, (GVariant *const *) children->pdata, n);
+  return once == again;
 }
 
 /* Where it is worth to look at the members one by one; the largest are not copied for it. */
@@ -213,18 +197,31 @@ has_few_large_children (GVariant *value)
 /* Each container is copied: one that is within many others is left to GLib. */
 #define DEPTH_MAX 4
 
+/* @may_copy: it is not trusted; of one that is, GLib knows that without a look at it */
 static gboolean
-is_normal (GVariant *value, guint depth)
+is_normal (GVariant *value, gboolean may_copy, guint depth)
 {
+  g_autoptr (GPtrArray) children = NULL;
+  gboolean built;
+
   if (is_always_normal (g_variant_get_type (value), g_variant_get_size (value)))
     return TRUE;
-  return depth < DEPTH_MAX && has_few_large_children (value) ? has_normal_children (value, depth) : g_variant_is_normal_form (value);
+  if (depth == DEPTH_MAX || !has_few_large_children (value) || (!(built = is_built (value)) && !may_copy))
+    return g_variant_is_normal_form (value);
+  children = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  for (gsize i = 0; i < g_variant_n_children (value); i++)
+    {
+      g_ptr_array_add (children, g_variant_get_child_value (value, i));
+      if (!is_normal (children->pdata[i], may_copy, depth + 1))
+        return FALSE;
+    }
+  return built || is_made_of (value, (GVariant *const *) children->pdata, children->len);
 }
 
 gboolean
 pool_value_is_normal (GVariant *value)
 {
-  return is_normal (value, 0);
+  return is_normal (value, FALSE, 0);
 }
 
 /* Once it is known to be in normal form, nobody needs to look again. */
@@ -233,7 +230,7 @@ check_value (GVariant *value, gboolean trusted, GError **error)
 {
   if (trusted)
     return value;
-  if (pool_value_is_normal (value))
+  if (is_normal (value, TRUE, 0))
     {
       g_autoptr (GBytes) bytes = has_few_large_children (value) ? g_variant_get_data_as_bytes (value) : NULL;
       GVariant *checked = bytes != NULL ? g_variant_new_from_bytes (g_variant_get_type (value), bytes, TRUE) : g_variant_ref (value);

@@ -399,6 +399,22 @@ test_normal (void)
       }
 }
 
+static void
+assert_decoded_if_normal (GBytes *bytes, GVariant *expected)
+{
+  const char *type = g_variant_get_type_string (expected);
+  g_autoptr (GByteArray) encoded = g_byte_array_new ();
+  g_autoptr (GVariant) decoded = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_byte_array_append (encoded, g_bytes_get_data (bytes, NULL), (guint) g_bytes_get_size (bytes));
+  g_byte_array_append (encoded, (const guint8 *) "", 1);
+  g_byte_array_append (encoded, (const guint8 *) type, (guint) strlen (type));
+  decoded = pool_value_decode_data (encoded->data, encoded->len, FALSE, NULL, NULL, &error);
+  g_assert_true ((decoded != NULL) == g_variant_is_normal_form (expected));
+  g_assert_true (decoded == NULL || g_variant_equal (decoded, expected));
+}
+
 /* A value of many bytes, with arrays of numbers in it; and each of its bytes, it may be, is another. */
 static void
 test_normal_large (void)
@@ -433,6 +449,7 @@ test_normal_large (void)
           damaged = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
           g_assert_cmpint (pool_value_is_normal (damaged), ==, g_variant_is_normal_form (expected));
           g_assert_true (round > 0 || g_variant_is_normal_form (expected));
+          assert_decoded_if_normal (bytes, expected);
           tuple = g_variant_ref_sink (g_variant_new ("(s@*)", "x", damaged));
           g_assert_cmpint (pool_value_is_normal (tuple), ==, g_variant_is_normal_form (expected));
         }
