@@ -42,15 +42,13 @@ class Program:
         self.stopped = False
         self.subtests = []
         output = (entry.get('stdout') or '').splitlines()
-        self.last_lines = {'': [], 'stderr': (entry.get('stderr') or '').splitlines()[-LINES:]}
 
         if protocol in ('tap', None):
             self.read_tap(output)
         if protocol in ('gtest', None) and not self.subtests:
             self.read_gtest(output)
         self.judge()
-        if self.count(FAILED):
-            self.last_lines[''] = self.find_reason(output)[-LINES:]
+        self.last_lines = self.find_reason(output)[-LINES:] + (entry.get('stderr') or '').splitlines()[-LINES:]
 
     def find_reason(self, output):
         """What comes before the last test that failed, or the last lines there are."""
@@ -151,8 +149,8 @@ def explain(programs):
     print(end='what failed:\n' if failed else '')
     for program in failed[:PROGRAMS]:
         print(f'--- {program.name}')
-        for lines in program.last_lines.values():
-            print(*(f'    {line}' for line in lines), sep='\n', end='\n' if lines else '')
+        for line in program.last_lines:
+            print(f'    {line}')
 
 
 def main():
