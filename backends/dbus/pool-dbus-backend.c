@@ -31,6 +31,7 @@ typedef struct
   guint agent;
   dbus_uint32_t serial; /* of the request for it, while there is no answer; or 0 */
   gboolean is_closed; /* it is wanted no more, and freed when nobody looks at it */
+  gboolean is_refused; /* its stream has ended, and the bus will say why */
   char *how_ended;
   PoolDbusStream stream;
 } PoolDbusPeer;
@@ -264,27 +265,37 @@ pool_dbus_backend_send (PoolRemoteBackend *remote, guint agent, PoolWireWriter *
   return peer != NULL && pool_dbus_stream_send (&peer->stream, message);
 }
 
-static void
-note_refusal (PoolDbusBackend *self, DBusMessage *message)
+static PoolDbusPeer *
+find_asked_for (PoolDbusBackend *self, dbus_uint32_t serial)
 {
-  DBusError reason = DBUS_ERROR_INIT;
-  g_autoptr (GError) error = NULL;
-
-  dbus_set_error_from_message (&reason, message);
-  take_bus_error (&reason, &error);
-  for (guint i = 0; i < self->peers->len; i++)
+  for (guint i = 0; serial != 0 && i < self->peers->len; i++)
     {
       PoolDbusPeer *peer = self->peers->pdata[i];
 
-      if (peer->serial == 0 || peer->serial != dbus_message_get_reply_serial (message))
-        continue;
-      peer->serial = 0;
-      peer->stream.is_broken = TRUE;
-      peer->how_ended = g_strdup (error->message);
+      if (peer->serial == serial)
+        return peer;
     }
+  return NULL;
 }
 
-/* What the service says after the start: agents that it could not start. */
+static void
+take_answer (PoolDbusBackend *self, DBusMessage *message)
+{
+  PoolDbusPeer *peer = find_asked_for (self, dbus_message_get_reply_serial (message));
+  DBusError reason = DBUS_ERROR_INIT;
+  g_autoptr (GError) error = NULL;
+
+  if (peer == NULL)
+    return;
+  peer->serial = 0;
+  if (!dbus_set_error_from_message (&reason, message))
+    return;
+  take_bus_error (&reason, &error);
+  peer->stream.is_broken = TRUE;
+  peer->how_ended = g_strdup (error->message);
+}
+
+/* What the service says after the start: whether it starts the agents that it was asked for. */
 static void
 read_bus (PoolDbusBackend *self)
 {
@@ -293,10 +304,21 @@ read_bus (PoolDbusBackend *self)
   dbus_connection_read_write (self->bus, 0);
   while ((message = dbus_connection_pop_message (self->bus)) != NULL)
     {
-      if (dbus_message_get_type (message) == DBUS_MESSAGE_TYPE_ERROR)
-        note_refusal (self, message);
+      take_answer (self, message);
       dbus_message_unref (message);
     }
+}
+
+/* A bus may close the socket that it could not hand on before it says why; it answers whatever becomes of the service. */
+static gboolean
+is_answer_to_come (PoolDbusBackend *self, PoolDbusPeer *peer)
+{
+  if (peer->serial == 0 || !dbus_connection_get_is_connected (self->bus))
+    return FALSE;
+  if (!peer->is_refused)
+    epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, peer->stream.epoll_fd, NULL);
+  peer->is_refused = TRUE;
+  return TRUE;
 }
 
 static gboolean
@@ -313,7 +335,7 @@ receive_from (PoolDbusBackend *self, PoolDbusPeer *peer)
       pool_remote_backend_take_message (remote, peer->agent, (GBytes *const *) self->parts->pdata, self->parts->len);
     }
   g_ptr_array_set_size (self->parts, 0);
-  if (peer->stream.is_broken && !any && !peer->is_closed)
+  if (peer->stream.is_broken && !any && !peer->is_closed && !is_answer_to_come (self, peer))
     {
       /* closed, it is there until nobody receives any more */
       peer->is_closed = TRUE;
@@ -353,7 +375,7 @@ pool_dbus_backend_has_message (PoolRemoteBackend *remote)
     {
       PoolDbusPeer *peer = self->peers->pdata[i];
 
-      if (!peer->is_closed && pool_dbus_stream_has_message (&peer->stream))
+      if (!peer->is_closed && !peer->is_refused && pool_dbus_stream_has_message (&peer->stream))
         return TRUE;
     }
   return FALSE;
