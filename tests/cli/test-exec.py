@@ -156,10 +156,10 @@ def test_one_job_at_a_time():
 def test_what_a_command_leaves_behind_is_not_waited_for(backend):
     # what is left behind outlives the tool, so this is not for run(), which wants nothing left
     start = time.monotonic()
-    result = subprocess.run([POOL, 'exec', '-b', backend, 'sleep 4 & echo done # {}', ':::', 'x'],
+    result = subprocess.run([POOL, 'exec', '-b', backend, 'sleep 10 & echo done # {}', ':::', 'x'],
                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=20)
     assert result.stdout == b'done\n'
-    assert time.monotonic() - start < 3.5
+    assert time.monotonic() - start < 9
 
 
 @test

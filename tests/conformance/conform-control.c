@@ -146,9 +146,10 @@ test_terminate_result (Fixture *fixture, gconstpointer data)
 {
   PoolManager *pool = conform_started_with ("processes", 1, NULL);
   PoolApplyResult *running = submit (pool, "conform.nap", 1), *queued = submit (pool, "conform.nap", 1);
-  gint64 start = g_get_monotonic_time ();
+  gint64 start;
 
   await_running (pool, 1);
+  start = g_get_monotonic_time ();
   g_assert_true (pool_async_result_terminate (POOL_ASYNC_RESULT (queued), SIGTERM));
   assert_ends (queued, POOL_ERROR_TERMINATED);
   g_assert_true (pool_async_result_terminate (POOL_ASYNC_RESULT (running), SIGTERM));

@@ -45,7 +45,7 @@ def children():
     return found
 
 
-def until(condition, seconds=8):
+def until(condition, seconds=20):
     """What happens elsewhere, and nobody tells of."""
     end = time.monotonic() + seconds
     while not condition():

@@ -330,7 +330,8 @@ def test_locks_are_not_sent():
 
 def test_several_agents_of_this_machine():
     with Pool.Pool(3, backend='zmq', processes_per_agent=1, heartbeat=5, cluster='local') as pool:
-        assert len({pid for pid, _ in pool.map(pid_and_worker, range(12), 1)}) == 3
+        # the agent that is there first may do all of them
+        until(lambda: len({pid for pid, _ in pool.map(pid_and_worker, range(12), 1)}) == 3, 30)
         assert len(pool.worker_pids()) == 3 and len(pool.process_sentinels) == 3
 
 
@@ -348,7 +349,7 @@ def test_agents_that_come_by_themselves():
         with Pool.ZPool(8, tasks.begin, (1,), cluster=endpoint) as pool:
             assert pool.endpoint == endpoint
             until(lambda: len(pool.get_workers()) == 2, 30)
-            assert len({pid for pid, _ in pool.map(pid_and_worker, range(20), 1)}) == 2
+            until(lambda: len({pid for pid, _ in pool.map(pid_and_worker, range(20), 1)}) == 2, 30)
             assert all(state == {'args': (1,), 'begun': 1} for state in pool.map(tasks.get_state, range(20), 1))
             assert {fact['file'] for fact in pool.map(tasks.where, range(20), 1)} == {tasks.__file__}
             # what the agents have said counts, not how many were thought of
