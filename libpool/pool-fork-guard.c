@@ -16,6 +16,19 @@ static _Atomic guint generation;
 static _Thread_local gboolean holds; /* this thread is about to fork */
 
 /*
+ * Our threads that run a callback of the program. Whoever is about to fork waits for them, and none begins one meanwhile: a
+ * callback allocates, and a language's runtime takes locks of its own around it.
+ */
+#define CALLBACKS_US (1000 * 1000)
+
+static GMutex program_lock;
+static GCond program_changed;
+static guint n_in_program;
+static guint n_forking;            /* threads that are about to fork, or wait until they can */
+static guint n_forking_in_program; /* those of them that run a callback: they stand still as well */
+static _Thread_local gboolean in_program;
+
+/*
  * The kernel lists a thread for a moment after it has ended, and after it was joined; on a busy machine that moment is long. So those of
  * ours that end leave their numbers, and whoever is about to fork waits until they are gone.
  */
@@ -109,8 +122,15 @@ pool_fork_guard_note_end (gboolean expected)
 void
 pool_fork_guard_enter_program (void)
 {
-  atomic_fetch_sub (&n_still, 1);
+  /* while it waits here it is still counted among those that stand still */
   pool_fork_guard_leave ();
+  g_mutex_lock (&program_lock);
+  while (n_forking > 0)
+    g_cond_wait (&program_changed, &program_lock);
+  n_in_program++;
+  in_program = TRUE;
+  atomic_fetch_sub (&n_still, 1);
+  g_mutex_unlock (&program_lock);
 }
 
 void
@@ -118,6 +138,47 @@ pool_fork_guard_leave_program (void)
 {
   pool_fork_guard_enter ();
   atomic_fetch_add (&n_still, 1);
+  g_mutex_lock (&program_lock);
+  n_in_program--;
+  in_program = FALSE;
+  g_cond_broadcast (&program_changed);
+  g_mutex_unlock (&program_lock);
+}
+
+/*
+ * Takes the guard when no callback runs. One that goes on for long, or waits for this thread, is not waited for until @end: it
+ * counts as a thread of the program then.
+ */
+static void
+lock_beside_no_callback (gint64 end)
+{
+  g_mutex_lock (&program_lock);
+  for (;;)
+    {
+      while (n_in_program > n_forking_in_program && g_cond_wait_until (&program_changed, &program_lock, end))
+        ;
+      g_mutex_unlock (&program_lock);
+      g_rw_lock_writer_lock (&guard);
+      holds = TRUE;
+      g_mutex_lock (&program_lock);
+      /* another that forked in a callback may have gone on with it */
+      if (n_in_program <= n_forking_in_program || g_get_monotonic_time () >= end)
+        break;
+      holds = FALSE;
+      g_rw_lock_writer_unlock (&guard);
+    }
+  g_mutex_unlock (&program_lock);
+}
+
+static void
+note_forking (gboolean begins)
+{
+  g_mutex_lock (&program_lock);
+  n_forking += begins ? 1 : -1;
+  if (in_program)
+    n_forking_in_program += begins ? 1 : -1;
+  g_cond_broadcast (&program_changed);
+  g_mutex_unlock (&program_lock);
 }
 
 static guint
@@ -159,8 +220,8 @@ pool_fork_guard_lock (void)
   /* one that was made a moment ago has not got there yet */
   while (atomic_load (&n_begun) != atomic_load (&n_announced))
     g_thread_yield ();
-  g_rw_lock_writer_lock (&guard);
-  holds = TRUE;
+  note_forking (TRUE);
+  lock_beside_no_callback (g_get_monotonic_time () + CALLBACKS_US);
   ours = atomic_load (&n_still);
   for (;;)
     {
@@ -180,6 +241,7 @@ pool_fork_guard_unlock (void)
 {
   holds = FALSE;
   g_rw_lock_writer_unlock (&guard);
+  note_forking (FALSE);
 }
 
 void
@@ -192,8 +254,8 @@ pool_fork_guard_join (GThread *thread)
   g_thread_join (thread);
   if (held)
     {
-      g_rw_lock_writer_lock (&guard);
-      holds = TRUE;
+      note_forking (TRUE);
+      lock_beside_no_callback (g_get_monotonic_time ());
     }
 }
 
@@ -201,8 +263,11 @@ pool_fork_guard_join (GThread *thread)
 void
 pool_fork_guard_reset_in_child (void)
 {
-  holds = FALSE;
+  holds = in_program = FALSE;
   g_rw_lock_init (&guard);
+  g_mutex_init (&program_lock);
+  g_cond_init (&program_changed);
+  n_in_program = n_forking = n_forking_in_program = 0;
   g_mutex_init (&ending_lock);
   n_ending = n_expected = 0;
   atomic_store (&n_still, 0);

@@ -313,6 +313,23 @@ def test_forking_while_other_threads_are_busy():
     assert n >= 50
 
 
+def test_forking_while_another_pool_calls_back():
+    """Its thread has just got to Python, or leaves it, and holds a lock of the interpreter."""
+    def again(_):
+        if not stop.is_set():
+            busy.apply_async(tasks.square, (3,), callback=again)
+    stop = threading.Event()
+    with Pool.Pool(1, start_method='fork') as busy:
+        for _ in range(20):
+            busy.apply_async(tasks.square, (2,), callback=again)
+        start, n = time.monotonic(), 0
+        while n < 20 or (n < 100 and time.monotonic() - start < 10):
+            with Pool.Pool(2, tasks.begin, (1,), start_method='fork') as pool:
+                assert pool.map_async(tasks.square, range(3)).get(30) == [0, 1, 4]
+            n += 1
+        stop.set()
+
+
 # --- where functions come from ---
 
 @pytest.mark.parametrize('method', ['forkserver', 'spawn'])
