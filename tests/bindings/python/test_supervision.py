@@ -681,24 +681,24 @@ def test_without_threads_the_dead_are_replaced_when_it_is_asked():
 def test_putlocks():
     with make('fork', 2, putlocks=True) as pool:
         start = time.monotonic()
-        results = [pool.apply_async(tasks.sleep, (0.3,)) for _ in range(4)]
-        assert time.monotonic() - start >= 0.25
+        results = [pool.apply_async(tasks.sleep, (1,)) for _ in range(4)]
+        assert time.monotonic() - start >= 0.9
         assert not results[-1].ready()
-        assert [result.get(20) for result in results] == [0.3] * 4
+        assert [result.get(20) for result in results] == [1] * 4
         start = time.monotonic()
-        results = [pool.apply_async(tasks.sleep, (0.3,), waitforslot=False) for _ in range(6)]
-        assert time.monotonic() - start < 0.28
-        assert [result.get(20) for result in results] == [0.3] * 6
+        results = [pool.apply_async(tasks.sleep, (1,), waitforslot=False) for _ in range(6)]
+        assert time.monotonic() - start < 0.95
+        assert [result.get(20) for result in results] == [1] * 6
 
 
 def test_a_semaphore():
     for semaphore in 3, threading.BoundedSemaphore(3):
         with make('fork', 2, semaphore=semaphore) as pool:
             start = time.monotonic()
-            results = [pool.apply_async(tasks.sleep, (0.3,)) for _ in range(3)]
-            assert time.monotonic() - start < 0.28
+            results = [pool.apply_async(tasks.sleep, (1,)) for _ in range(3)]
+            assert time.monotonic() - start < 0.95
             results.append(pool.apply_async(tasks.sleep, (0.01,)))
-            assert time.monotonic() - start >= 0.25
+            assert time.monotonic() - start >= 0.9
             for result in results:
                 result.get(20)
 
