@@ -165,11 +165,11 @@ def test_netem(kind):
             if kind == NETWORKS[0]:
                 raise Skip(error) from error
             return
-        assert 0.2 <= first.round_trip() < 5
+        assert 0.2 <= first.round_trip() < 1
         assert second.round_trip() < 0.1
         hosts.netem('a', 'delay 50ms 5ms loss 10%')
         # a lost packet is sent again
-        assert 0.09 <= first.round_trip() < 10
+        assert 0.09 <= first.round_trip() < 1
         hosts.netem('a', 'loss 100%')
         raises(TimeoutError, first.ask, 'kept', 1)
         hosts.clear_netem('a')
@@ -248,7 +248,7 @@ def test_nothing_is_left(kind):
             process.send_signal(number)
         err = process.communicate(timeout=30)[1].decode()
         assert process.returncode == status, (end, number, process.returncode, err)
-        assert wait_until(lambda m=mark, p=pids: not left(m, p), 10), (end, number, left(mark, pids))
+        assert wait_until(lambda m=mark, p=pids: not left(m, p), 2), (end, number, left(mark, pids))
 
 
 @for_each(WORKING)
@@ -263,12 +263,12 @@ def test_what_a_killed_test_leaves_goes_with_the_next(kind):
         stream.close()
     # here another test that starts may have been the next already
     with Hosts(['a', 'b'], kind):
-        assert wait_until(lambda: not left(mark, pids), 10), left(mark, pids)
+        assert wait_until(lambda: not left(mark, pids), 2), left(mark, pids)
         # what has an owner stays
         assert left(other_mark, other_pids) == before
     other.terminate()
     other.communicate(timeout=30)
-    assert wait_until(lambda: not left(other_mark, other_pids), 10)
+    assert wait_until(lambda: not left(other_mark, other_pids), 2)
 
 
 def connect(relay):
@@ -311,7 +311,7 @@ def test_a_relay():
             start = time.monotonic()
             near.sendall(b'late')
             assert receive(far) == b'late'
-            assert 0.2 <= time.monotonic() - start < 10
+            assert 0.2 <= time.monotonic() - start < 2
             relay.delay(0)
 
             relay.limit(300)
@@ -320,7 +320,7 @@ def test_a_relay():
             assert receive(far) == b'x' * 100
             near.sendall(b'after')
             assert receive(far) == b'after'
-            assert 0.3 <= time.monotonic() - start < 10
+            assert 0.3 <= time.monotonic() - start < 3
 
             # one way ends, the other not yet
             near.shutdown(socket.SHUT_WR)

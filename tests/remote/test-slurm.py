@@ -161,7 +161,7 @@ def test_nothing_is_left():
             process.wait(30)
             if end == 'wait':
                 kill_orphans()
-            assert wait_until(lambda p=pids: not left(p), 10), (end, left(pids))
+            assert wait_until(lambda p=pids: not left(p), 2), (end, left(pids))
     assert cluster().states() == {'n1': 'idle', 'n2': 'idle'}
 
 
