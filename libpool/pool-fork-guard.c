@@ -23,9 +23,8 @@ static _Thread_local gboolean holds; /* this thread is about to fork */
 
 static GMutex program_lock;
 static GCond program_changed;
-static guint n_in_program;
-static guint n_forking;            /* threads that are about to fork, or wait until they can */
-static guint n_forking_in_program; /* those of them that run a callback: they stand still as well */
+static guint n_in_program; /* but for those that are about to fork themselves: they stand still as well */
+static guint n_forking;    /* threads that are about to fork, or wait until they can */
 static _Thread_local gboolean in_program;
 
 /*
@@ -145,40 +144,40 @@ pool_fork_guard_leave_program (void)
   g_mutex_unlock (&program_lock);
 }
 
-/*
- * Takes the guard when no callback runs. One that goes on for long, or waits for this thread, is not waited for until @end: it
- * counts as a thread of the program then.
- */
-static void
-lock_beside_no_callback (gint64 end)
-{
-  g_mutex_lock (&program_lock);
-  for (;;)
-    {
-      while (n_in_program > n_forking_in_program && g_cond_wait_until (&program_changed, &program_lock, end))
-        ;
-      g_mutex_unlock (&program_lock);
-      g_rw_lock_writer_lock (&guard);
-      holds = TRUE;
-      g_mutex_lock (&program_lock);
-      /* another that forked in a callback may have gone on with it */
-      if (n_in_program <= n_forking_in_program || g_get_monotonic_time () >= end)
-        break;
-      holds = FALSE;
-      g_rw_lock_writer_unlock (&guard);
-    }
-  g_mutex_unlock (&program_lock);
-}
-
 static void
 note_forking (gboolean begins)
 {
   g_mutex_lock (&program_lock);
   n_forking += begins ? 1 : -1;
   if (in_program)
-    n_forking_in_program += begins ? 1 : -1;
+    n_in_program += begins ? -1 : 1;
   g_cond_broadcast (&program_changed);
   g_mutex_unlock (&program_lock);
+}
+
+/*
+ * Takes the guard when no callback runs. One that goes on for long, or waits for this thread, is waited for until @end: it
+ * counts as a thread of the program then.
+ */
+static void
+lock_beside_no_callback (gint64 end)
+{
+  note_forking (TRUE);
+  g_mutex_lock (&program_lock);
+  for (;;)
+    {
+      while (n_in_program > 0 && g_cond_wait_until (&program_changed, &program_lock, end))
+        ;
+      g_mutex_unlock (&program_lock);
+      g_rw_lock_writer_lock (&guard);
+      g_mutex_lock (&program_lock);
+      /* another that forked in a callback may have gone on with it */
+      if (n_in_program == 0 || g_get_monotonic_time () >= end)
+        break;
+      g_rw_lock_writer_unlock (&guard);
+    }
+  g_mutex_unlock (&program_lock);
+  holds = TRUE;
 }
 
 static guint
@@ -220,7 +219,6 @@ pool_fork_guard_lock (void)
   /* one that was made a moment ago has not got there yet */
   while (atomic_load (&n_begun) != atomic_load (&n_announced))
     g_thread_yield ();
-  note_forking (TRUE);
   lock_beside_no_callback (g_get_monotonic_time () + CALLBACKS_US);
   ours = atomic_load (&n_still);
   for (;;)
@@ -253,10 +251,7 @@ pool_fork_guard_join (GThread *thread)
     pool_fork_guard_unlock ();
   g_thread_join (thread);
   if (held)
-    {
-      note_forking (TRUE);
-      lock_beside_no_callback (g_get_monotonic_time ());
-    }
+    lock_beside_no_callback (g_get_monotonic_time ());
 }
 
 /* Only the forking thread exists in the child. It holds the lock, and others of the parent may stand in its queue. */
@@ -267,7 +262,7 @@ pool_fork_guard_reset_in_child (void)
   g_rw_lock_init (&guard);
   g_mutex_init (&program_lock);
   g_cond_init (&program_changed);
-  n_in_program = n_forking = n_forking_in_program = 0;
+  n_in_program = n_forking = 0;
   g_mutex_init (&ending_lock);
   n_ending = n_expected = 0;
   atomic_store (&n_still, 0);

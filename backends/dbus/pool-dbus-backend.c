@@ -31,7 +31,6 @@ typedef struct
   guint agent;
   dbus_uint32_t serial; /* of the request for it, while there is no answer; or 0 */
   gboolean is_closed; /* it is wanted no more, and freed when nobody looks at it */
-  gboolean is_refused; /* its stream has ended, and the bus will say why */
   char *how_ended;
   PoolDbusStream stream;
 } PoolDbusPeer;
@@ -311,14 +310,9 @@ read_bus (PoolDbusBackend *self)
 
 /* A bus may close the socket that it could not hand on before it says why; it answers whatever becomes of the service. */
 static gboolean
-is_answer_to_come (PoolDbusBackend *self, PoolDbusPeer *peer)
+awaits_reason (PoolDbusBackend *self, PoolDbusPeer *peer)
 {
-  if (peer->serial == 0 || !dbus_connection_get_is_connected (self->bus))
-    return FALSE;
-  if (!peer->is_refused)
-    epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, peer->stream.epoll_fd, NULL);
-  peer->is_refused = TRUE;
-  return TRUE;
+  return peer->stream.is_broken && peer->serial != 0 && dbus_connection_get_is_connected (self->bus);
 }
 
 static gboolean
@@ -335,7 +329,9 @@ receive_from (PoolDbusBackend *self, PoolDbusPeer *peer)
       pool_remote_backend_take_message (remote, peer->agent, (GBytes *const *) self->parts->pdata, self->parts->len);
     }
   g_ptr_array_set_size (self->parts, 0);
-  if (peer->stream.is_broken && !any && !peer->is_closed && !is_answer_to_come (self, peer))
+  if (awaits_reason (self, peer))
+    epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, peer->stream.epoll_fd, NULL);
+  else if (peer->stream.is_broken && !any && !peer->is_closed)
     {
       /* closed, it is there until nobody receives any more */
       peer->is_closed = TRUE;
@@ -375,7 +371,7 @@ pool_dbus_backend_has_message (PoolRemoteBackend *remote)
     {
       PoolDbusPeer *peer = self->peers->pdata[i];
 
-      if (!peer->is_closed && !peer->is_refused && pool_dbus_stream_has_message (&peer->stream))
+      if (!peer->is_closed && !awaits_reason (self, peer) && pool_dbus_stream_has_message (&peer->stream))
         return TRUE;
     }
   return FALSE;
